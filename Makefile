@@ -1,0 +1,38 @@
+# Every target does its own set-up; a second call re-uses it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup run test check prove litellm clean
+
+setup: $(STAMP)  ## make .venv with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Weighbridge needs Python 3.11 or newer; call make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "python -m venv failed; on Debian: apt-get install python3-venv"; exit 2; }
+	@echo "Setting up $(VENV) (once, about a minute)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+run: $(STAMP)  ## judge the embedded reference gateway; options in ARGS
+	@$(BIN)/weighbridge run $(ARGS)
+
+test: $(STAMP)  ## the project's own tests
+	@$(BIN)/python -m pytest tests -n 2 --dist worksteal $(ARGS)
+
+check: $(STAMP)  ## format, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+prove: $(STAMP)  ## judge every deliberately wrong gateway
+	@$(BIN)/weighbridge prove --json reports/runs/kill-matrix.json $(ARGS)
+
+litellm: $(STAMP)  ## judge a real LiteLLM proxy, installed into an environment of its own
+	@$(BIN)/python targets/litellm/gateway.py with -- $(BIN)/weighbridge run --target targets/litellm.yaml $(ARGS)
+
+clean:  ## remove what set-up and runs made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/runs build dist
