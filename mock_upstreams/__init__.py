@@ -1,0 +1,13 @@
+"""A simulator of the providers behind an LLM gateway: OpenAI, Anthropic, and a media job provider.
+
+Each call can carry a token that scripts its reply, its usage, its pace and its fault; without one the simulator is a
+sane provider. Everything that arrives is kept in a journal, which a control API under /_wb/ hands out.
+"""
+
+from mock_upstreams.config import SimulatorConfig
+from mock_upstreams.faults import FAULTS, Fault
+from mock_upstreams.journal import Entry, Journal
+from mock_upstreams.scenario import Scenario
+from mock_upstreams.server import Simulator
+
+__all__ = ["FAULTS", "Entry", "Fault", "Journal", "Scenario", "Simulator", "SimulatorConfig"]

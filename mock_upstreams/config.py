@@ -1,0 +1,29 @@
+"""What a simulator can be told when it starts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorConfig:
+    """`port` 0 takes a free one. `seed` varies ids, texts and default job durations.
+
+    `journal_capacity` counts entries, `journal_bytes` and `max_body_bytes` bytes; `cache_window_s` and
+    `stall_limit_s` are seconds. `public_url` is where callers reach the files of media jobs, if that is not the
+    address at which a job was submitted. `flush="stream"` joins the events that are due together in one write,
+    which is several times faster and less faithful.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    seed: int = 0
+    journal_capacity: int = 50_000
+    journal_bytes: int = 256 * 1024 * 1024
+    max_body_bytes: int = 64 * 1024 * 1024
+    cache_capacity: int = 20_000
+    cache_window_s: float = 300.0
+    job_capacity: int = 20_000
+    stall_limit_s: float = 30.0
+    public_url: str | None = None
+    flush: Literal["frame", "stream"] = "frame"
+    models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4", "claude-opus-4-8", "claude-sonnet-4-6")

@@ -1,0 +1,179 @@
+"""The journal: what arrived, what was sent, and how it ended, one entry a request.
+
+Entries are kept raw and rendered when read, so that writing one costs a handler next to nothing. The journal is
+bounded by number and by bytes; what falls out is counted, so that a reader knows when it cannot rely on it.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+BODY_KEPT: Final = 64 * 1024
+"""Bytes of a request body that an entry keeps."""
+
+_SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
+_ENTRY_OVERHEAD: Final = 1024
+
+
+def masked(value: str) -> str:
+    """A secret as it may be shown: its last four characters, fewer of a short one."""
+    shown = min(4, len(value) // 3)
+    return "***" + (value[-shown:] if shown else "")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One request as received. Times are `time.monotonic_ns`; it lives on until `ending` is no longer "open"."""
+
+    upstream: str
+    provider: str
+    operation: str
+    method: str
+    path: str
+    query: str
+    raw_headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    credential: str | None = field(repr=False)
+    arrived_ns: int
+    seq: int = 0
+    id: str | None = None
+    token: str | None = None
+    body: bytes = b""
+    body_bytes: int = 0
+    body_sha256: str | None = None
+    model: str | None = None
+    stream: bool | None = None
+    status: int | None = None
+    head_sent_ns: int | None = None
+    first_content_ns: int | None = None
+    events_sent: int = 0
+    finished_ns: int | None = None
+    ending: str = "open"
+    caller_left_ns: int | None = None
+
+    def keep_body(self, body: bytes) -> None:
+        self.body_bytes = len(body)
+        if len(body) > BODY_KEPT:
+            self.body_sha256 = hashlib.sha256(body).hexdigest()
+            body = body[:BODY_KEPT]
+        self.body = body
+
+    def finish(self, ending: str) -> None:
+        """Close the entry; the first ending stands."""
+        if self.ending == "open":
+            self.ending = ending
+            self.finished_ns = time.monotonic_ns()
+
+    def caller_left(self) -> None:
+        if self.ending == "open":
+            self.finish("caller_left")
+            self.caller_left_ns = self.finished_ns
+
+    @property
+    def weight(self) -> int:
+        """Bytes that this entry is held to cost."""
+        return _ENTRY_OVERHEAD + len(self.body)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "seq": self.seq,
+            "id": self.id,
+            "upstream": self.upstream,
+            "provider": self.provider,
+            "operation": self.operation,
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "headers": _readable_headers(self.raw_headers),
+            "credential_sha256": credential_digest(self.credential),
+            "body": self.body.decode("utf-8", "replace"),
+            "body_truncated": self.body_bytes > len(self.body),
+            "body_sha256": self.body_sha256 or hashlib.sha256(self.body).hexdigest(),
+            "body_bytes": self.body_bytes,
+            "model": self.model,
+            "stream": self.stream,
+            "token": self.token,
+            "arrived_ns": self.arrived_ns,
+            "status": self.status,
+            "head_sent_ns": self.head_sent_ns,
+            "first_content_ns": self.first_content_ns,
+            "events_sent": self.events_sent,
+            "finished_ns": self.finished_ns,
+            "ending": self.ending,
+            "caller_left_ns": self.caller_left_ns,
+        }
+
+
+def credential_digest(credential: str | None) -> str | None:
+    """Tells credentials apart without showing them: 16 hex digits of their SHA-256."""
+    if credential is None:
+        return None
+    return hashlib.sha256(credential.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _readable_headers(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name = raw_name.decode("utf-8", "replace").lower()
+        value = raw_value.decode("utf-8", "replace")
+        value = masked(value) if name in _SECRET_HEADERS else value
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+@dataclass(slots=True)
+class Journal:
+    """The bounded sequence of entries, in order of arrival; `seq` never restarts, not even on `clear`."""
+
+    capacity: int
+    capacity_bytes: int
+    dropped: int = 0
+    seq: int = 0
+    _weight: int = 0
+    _entries: deque[Entry] = field(default_factory=deque)
+    _by_id: dict[str, deque[Entry]] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        self.seq += 1
+        entry.seq = self.seq
+        self._entries.append(entry)
+        self._weight += entry.weight
+        if entry.id is not None:
+            self._by_id.setdefault(entry.id, deque()).append(entry)
+        while len(self._entries) > self.capacity or self._weight > self.capacity_bytes:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        entry = self._entries.popleft()
+        self._weight -= entry.weight
+        self.dropped += 1
+        if entry.id is not None:
+            same_id = self._by_id[entry.id]
+            same_id.popleft()
+            if not same_id:
+                del self._by_id[entry.id]
+
+    def with_ids(self, ids: Iterable[str]) -> list[Entry]:
+        found = [entry for name in set(ids) for entry in self._by_id.get(name, ())]
+        return sorted(found, key=lambda entry: entry.seq)
+
+    def without_id_since(self, seq: int) -> list[Entry]:
+        return [entry for entry in self.since(seq) if entry.id is None]
+
+    def since(self, seq: int, limit: int | None = None) -> list[Entry]:
+        """Entries after `seq`, oldest first, at most `limit` of them."""
+        found: list[Entry] = []
+        for entry in reversed(self._entries):
+            if entry.seq <= seq:
+                break
+            found.append(entry)
+        found.reverse()
+        return found if limit is None else found[:limit]
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._by_id.clear()
+        self._weight = 0
+        self.dropped = 0

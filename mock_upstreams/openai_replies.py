@@ -1,0 +1,175 @@
+"""Rendering a reply as OpenAI does: one completion object, or a stream of chunks that ends with [DONE].
+
+Order of a stream: a chunk with the role, chunks with content, a chunk with an empty delta and the finish reason,
+a chunk with usage and no choices if asked for, [DONE].
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from mock_upstreams.calls import Call, Identity
+from mock_upstreams.errors import OPENAI, error_object, request_id_header
+from mock_upstreams.plans import (
+    EVENT_STREAM_HEADERS,
+    Document,
+    Event,
+    Kind,
+    StreamParts,
+    json_document,
+)
+from mock_upstreams.replies import Reply, ToolCall, Usage, encoded_pieces
+from mock_upstreams.scenario import Scenario
+
+_FINGERPRINT: Final = "fp_5ca1ab1e00"
+_DONE: Final = b"data: [DONE]\n\n"
+_WRONG_BY: Final = 7
+"""How far fault=wrong_usage moves the total from its parts."""
+
+
+def _usage(usage: Usage, scenario: Scenario) -> dict[str, Any]:
+    prompt_details: dict[str, Any] = {"cached_tokens": usage.cached, "audio_tokens": 0}
+    if usage.written:
+        prompt_details["cache_write_tokens"] = usage.written
+    total = usage.input + usage.output
+    found: dict[str, Any] = {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": total + _WRONG_BY if scenario.fault == "wrong_usage" else total,
+        "prompt_tokens_details": prompt_details,
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+    if usage.searches:
+        found["server_tool_use"] = {"web_search_requests": usage.searches}
+    return found
+
+
+def _message(reply: Reply, identity: Identity, index: int) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None, "annotations": []}
+    if reply.tool is not None:
+        message["content"] = reply.text or None
+        message["tool_calls"] = [
+            {
+                "id": _tool_id(identity, index),
+                "type": "function",
+                "function": {"name": reply.tool.name, "arguments": reply.tool.arguments},
+            }
+        ]
+    return message
+
+
+def _tool_id(identity: Identity, index: int) -> str:
+    return f"call_{identity.digits[:22]}{index:02x}"
+
+
+def completion(call: Call, reply: Reply, identity: Identity, scenario: Scenario) -> Document:
+    """The whole answer as one object."""
+    body: dict[str, Any] = {
+        "id": f"chatcmpl-{identity.digits}",
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": call.model,
+        "choices": [
+            {
+                "index": index,
+                "message": _message(reply, identity, index),
+                "logprobs": None,
+                "finish_reason": reply.finish,
+            }
+            for index in range(call.n)
+        ],
+        "usage": _usage(reply.usage, scenario),
+        "service_tier": "default",
+        "system_fingerprint": _FINGERPRINT,
+    }
+    if scenario.fault == "no_usage":
+        del body["usage"]
+    return json_document(200, body, request_id_header(OPENAI, identity.request_id))
+
+
+class _Chunks:
+    """Chunks of one stream: everything that does not change is encoded once."""
+
+    def __init__(self, call: Call, identity: Identity, *, null_usage: bool) -> None:
+        shell = {
+            "id": f"chatcmpl-{identity.digits}",
+            "object": "chat.completion.chunk",
+            "created": identity.created,
+            "model": call.model,
+            "service_tier": "default",
+            "system_fingerprint": _FINGERPRINT,
+        }
+        self._open = b"data: " + orjson.dumps(shell)[:-1] + b',"choices":['
+        self._tail = b'],"usage":null}\n\n' if null_usage else b"]}\n\n"
+
+    def choice(self, index: int, delta: bytes, finish: bytes = b"null") -> bytes:
+        return b'%b{"index":%d,"delta":%b,"logprobs":null,"finish_reason":%b}%b' % (
+            self._open,
+            index,
+            delta,
+            finish,
+            self._tail,
+        )
+
+    def content(self, index: int, pieces: Sequence[bytes]) -> list[Event]:
+        before, after = self.choice(index, b'{"content":\0}').split(b"\0")
+        return [(Kind.CONTENT, before + piece + after) for piece in pieces]
+
+    def tool(self, index: int, tool: ToolCall, call_id: str) -> list[Event]:
+        first = {
+            "index": 0,
+            "id": call_id,
+            "type": "function",
+            "function": {"name": tool.name, "arguments": ""},
+        }
+        fragment = b'{"tool_calls":[{"index":0,"function":{"arguments":\0}}]}'
+        before, after = self.choice(index, fragment).split(b"\0")
+        opening = self.choice(index, orjson.dumps({"tool_calls": [first]}))
+        pieces = encoded_pieces(tool.arguments, tool.fragments)
+        return [(Kind.LEAD, opening), *((Kind.CONTENT, before + piece + after) for piece in pieces)]
+
+    def usage(self, usage: dict[str, Any]) -> bytes:
+        return self._open + b'],"usage":' + orjson.dumps(usage) + b"}\n\n"
+
+
+def chunk_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenario) -> StreamParts:
+    """The whole answer as chunks; choices take turns."""
+    reports_usage = call.include_usage and scenario.fault != "no_usage"
+    chunks = _Chunks(call, identity, null_usage=reports_usage)
+    choices = range(call.n)
+    role = orjson.dumps(
+        {"role": "assistant", "content": None if reply.tool and not reply.text else "", "refusal": None}
+    )
+    events: list[Event] = [(Kind.LEAD, chunks.choice(index, role)) for index in choices]
+    pieces = encoded_pieces(reply.text, reply.pieces)
+    texts = [chunks.content(index, pieces) for index in choices]
+    events += texts[0] if call.n == 1 else itertools.chain.from_iterable(zip(*texts, strict=True))
+    if reply.tool is not None:
+        for index in choices:
+            events += chunks.tool(index, reply.tool, _tool_id(identity, index))
+    finish = orjson.dumps(reply.finish)
+    events += [(Kind.FINISH, chunks.choice(index, b"{}", finish)) for index in choices]
+    if reports_usage:
+        events.append((Kind.USAGE, chunks.usage(_usage(reply.usage, scenario))))
+    events.append((Kind.END, _DONE))
+    late = chunks.choice(0, b'{"content":" (late)"}')
+    error = error_object(
+        OPENAI,
+        500,
+        scenario.message or "The server had an error while processing your request.",
+        identity.request_id,
+    )
+    return StreamParts(
+        headers=(*EVENT_STREAM_HEADERS, request_id_header(OPENAI, identity.request_id)),
+        events=events,
+        error_event=b"data: " + orjson.dumps(error) + b"\n\n",
+        truncated_event=late[: len(late) * 2 // 3] + b"\n\n",
+        late_event=late,
+    )

@@ -1,0 +1,196 @@
+"""Reading a chat completion request as OpenAI would: what it checks, and what matters for the reply."""
+
+from typing import Any, Final
+
+from mock_upstreams import fields
+from mock_upstreams.calls import (
+    IMAGE_TOKENS,
+    CacheMark,
+    Call,
+    Json,
+    PrefixReader,
+    Tool,
+    marks_present,
+    text_length,
+    tokens_of,
+)
+from mock_upstreams.refusals import bad_request
+
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+_OTHER_CHOICES: Final = ("allowed_tools", "custom")
+_PART_FIELDS: Final = {
+    "text": "text",
+    "image_url": "image_url",
+    "input_audio": "input_audio",
+    "file": "file",
+    "refusal": "refusal",
+}
+_MAX_TOKENS: Final = 100_000_000
+
+
+def read_chat(body: Json) -> Call:
+    """The call that a request body asks for. Raises Refusal."""
+    model = fields.text(body, "model")
+    messages = fields.messages(body)
+    stream = fields.flag(body, "stream")
+    n = fields.integer(body, "n", 1, 128) or 1
+    limit = fields.integer(body, "max_completion_tokens", 1, _MAX_TOKENS)
+    if limit is None:
+        limit = fields.integer(body, "max_tokens", 1, _MAX_TOKENS)
+    fields.number(body, "temperature", 0, 2)
+    fields.number(body, "top_p", 0, 1)
+    fields.number(body, "presence_penalty", -2, 2)
+    fields.number(body, "frequency_penalty", -2, 2)
+    tools = _tools(body)
+    prompt = ""
+    images = 0
+    for i, message in enumerate(messages):
+        text, pictures = _message(message, f"messages[{i}]")
+        images += pictures
+        if message["role"] == "user":
+            prompt = text or prompt
+    characters = text_length([message.get("content") for message in messages])
+    characters += text_length([message.get("tool_calls") for message in messages])
+    characters += text_length(body.get("tools"))
+    return Call(
+        model=model,
+        stream=stream,
+        prompt=prompt,
+        input_tokens=tokens_of(_without_pictures(messages, characters)) + images * IMAGE_TOKENS,
+        max_tokens=limit,
+        stops=fields.strings(body, "stop", 4),
+        n=n,
+        tools=tools,
+        forced_tool=_forced_tool(body.get("tool_choice"), tools),
+        schema=_schema(body.get("response_format")),
+        include_usage=_include_usage(body, stream=stream),
+        marks=_marks(model, messages),
+    )
+
+
+def _parts(message: Json) -> list[Json]:
+    content = message.get("content")
+    return content if isinstance(content, list) else []
+
+
+def _without_pictures(messages: list[Json], characters: int) -> int:
+    """Characters of text alone: a picture is counted by the piece, not by the length of its encoding."""
+    pictures = [
+        part["image_url"] for message in messages for part in _parts(message) if part["type"] == "image_url"
+    ]
+    return characters - text_length(pictures)
+
+
+def _message(message: Json, where: str) -> tuple[str, int]:
+    """Text and number of pictures of one message."""
+    role = message.get("role")
+    if role not in _ROLES:
+        raise bad_request(f"{where}.role: expected one of {', '.join(_ROLES)}", f"{where}.role")
+    if role == "tool":
+        fields.text(message, "tool_call_id", f"{where}.")
+    content = message.get("content")
+    if isinstance(content, str):
+        return content, 0
+    if content is None:
+        if role != "assistant":
+            raise bad_request(f"{where}.content: expected a string or an array of parts", f"{where}.content")
+        return "", 0
+    if not isinstance(content, list) or not content:
+        raise bad_request(f"{where}.content: expected a string or an array of parts", f"{where}.content")
+    texts: list[str] = []
+    pictures = 0
+    for i, item in enumerate(content):
+        place = f"{where}.content[{i}]"
+        part = fields.json_object(item, place)
+        kind = part.get("type")
+        if not isinstance(kind, str) or kind not in _PART_FIELDS:
+            raise bad_request(f"{place}.type: expected one of {', '.join(_PART_FIELDS)}", f"{place}.type")
+        value = part.get(_PART_FIELDS[kind])
+        if kind == "text":
+            if not isinstance(value, str):
+                raise bad_request(f"{place}.text: expected a string", f"{place}.text")
+            texts.append(value)
+        elif kind == "image_url":
+            _picture(value, place)
+            pictures += 1
+    return "\n".join(texts), pictures
+
+
+def _picture(value: Any, place: str) -> None:
+    url = value.get("url") if isinstance(value, dict) else None
+    if not isinstance(url, str) or not url.startswith(("http://", "https://", "data:")):
+        raise bad_request(
+            f"{place}.image_url.url: expected an http(s) URL or a data: URL", f"{place}.image_url"
+        )
+
+
+def _tools(body: Json) -> tuple[Tool, ...]:
+    found: list[Tool] = []
+    for i, item in enumerate(fields.array(body, "tools")):
+        place = f"tools[{i}]"
+        tool = fields.json_object(item, place)
+        kind = tool.get("type")
+        if not isinstance(kind, str):
+            raise bad_request(f"{place}.type: expected a string", f"{place}.type")
+        if kind != "function":
+            continue
+        function = fields.json_object(tool.get("function"), f"{place}.function")
+        name = function.get("name")
+        if not isinstance(name, str) or not name:
+            raise bad_request(f"{place}.function.name: expected a non-empty string", f"{place}.function.name")
+        parameters = function.get("parameters")
+        schema = {} if parameters is None else fields.json_object(parameters, f"{place}.function.parameters")
+        found.append(Tool(name, schema))
+    return tuple(found)
+
+
+def _forced_tool(choice: Any, tools: tuple[Tool, ...]) -> str | None:
+    if choice in (None, "auto", "none"):
+        return None
+    if choice == "required":
+        if not tools:
+            raise bad_request("tool_choice: 'required' needs tools", "tool_choice")
+        return tools[0].name
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if isinstance(choice, dict) and name is None and choice.get("type") in _OTHER_CHOICES:
+        return None
+    if not any(tool.name == name for tool in tools):
+        raise bad_request(
+            "tool_choice: expected auto, none, required or a function among tools", "tool_choice"
+        )
+    return str(name)
+
+
+def _schema(response_format: Any) -> Json | None:
+    if response_format is None:
+        return None
+    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return {"type": "object", "properties": {"answer": {"type": "string"}}}
+    if kind == "json_schema":
+        wrapper = fields.json_object(response_format.get("json_schema"), "response_format.json_schema")
+        return fields.json_object(wrapper.get("schema", {}), "response_format.json_schema.schema")
+    raise bad_request("response_format.type: expected text, json_object or json_schema", "response_format")
+
+
+def _include_usage(body: Json, *, stream: bool) -> bool:
+    options = body.get("stream_options")
+    if options is None:
+        return False
+    if not stream:
+        raise bad_request("stream_options: only allowed when stream is true", "stream_options")
+    return fields.flag(fields.json_object(options, "stream_options"), "include_usage", "stream_options.")
+
+
+def _marks(model: str, messages: list[Json]) -> tuple[CacheMark, ...]:
+    if not any(marks_present(_parts(message)) for message in messages):
+        return ()
+    reader = PrefixReader(model)
+    for message in messages:
+        parts = _parts(message) or [{"type": "text", "text": message.get("content")}]
+        for part in parts:
+            reader.add(message["role"], part, is_picture=part["type"] == "image_url")
+    return tuple(reader.marks)

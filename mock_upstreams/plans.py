@@ -1,0 +1,113 @@
+"""What will be written for one request, decided before a byte is sent.
+
+A plan is a head, a list of events and an ending. Everything about content, order and faults is settled here as
+plain data; the player (`player.py`) only adds time and a socket.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Final
+
+import orjson
+
+
+class Kind(IntEnum):
+    """The part an event plays; decides when it is due and what a fault may do with it."""
+
+    NOW = 0
+    """Due at once."""
+    LEAD = 1
+    """Due with the content event that follows."""
+    CONTENT = 2
+    """A piece of the reply: due at time to first token + index * gap."""
+    FINISH = 3
+    USAGE = 4
+    END = 5
+    """[DONE] or message_stop."""
+    TAIL = 6
+    """The rest of a character cut in two: due a moment after its first part, so that both travel alone."""
+    BYTE = 7
+    """One byte of an event, in a write of its own."""
+
+
+Event = tuple[Kind, bytes]
+"""One write of a stream. A plain tuple, because a stream has many and a named one costs five times as much."""
+
+
+class Ending(Enum):
+    CLEAN = "clean"
+    """The framing is completed; the connection lives on."""
+    FIN = "fin"
+    RST = "rst"
+    SILENCE = "silence"
+    """Nothing more, until the caller leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One answer. `length` None means chunked; `status` None means that no head is sent.
+
+    `delay_s` holds back everything, head included; `ttft_s` and `gap_s` pace the events of a stream.
+    """
+
+    status: int | None
+    headers: tuple[tuple[str, str], ...]
+    events: list[Event]
+    length: int | None = None
+    ending: Ending = Ending.CLEAN
+    delay_s: float = 0.0
+    ttft_s: float = 0.0
+    gap_s: float = 0.0
+    fault: str | None = None
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamParts:
+    """A complete event stream, and the pieces of its dialect that faults need."""
+
+    headers: tuple[tuple[str, str], ...]
+    events: list[Event]
+    error_event: bytes
+    truncated_event: bytes
+    late_event: bytes
+
+
+JSON_TYPE: Final = ("content-type", "application/json")
+EVENT_STREAM_HEADERS: Final = (
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole answer that is not a stream."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = field(default=(JSON_TYPE,))
+
+
+def json_document(status: int, value: object, *headers: tuple[str, str]) -> Document:
+    return Document(status, orjson.dumps(value), (JSON_TYPE, *headers))
+
+
+def document_plan(
+    document: Document, *, delay_s: float = 0.0, fault: str | None = None, close: bool = False
+) -> Plan:
+    """The plan that sends a document whole."""
+    events = [(Kind.NOW, document.body)] if document.body else []
+    return Plan(
+        status=document.status,
+        headers=document.headers,
+        events=events,
+        length=len(document.body),
+        delay_s=delay_s,
+        fault=fault,
+        close=close,
+    )
+
+
+def stream_plan(parts: StreamParts, *, ttft_s: float, gap_s: float) -> Plan:
+    return Plan(status=200, headers=parts.headers, events=parts.events, ttft_s=ttft_s, gap_s=gap_s)

@@ -1,0 +1,172 @@
+"""Every trick with the transport, in one place.
+
+Bytes go straight to the transport as this module frames them: that is faster than the server library's own
+writer, and it is the only way to break a response on purpose in a known manner. The library is handed a response
+that has already been sent (`Sent`), through methods that it offers for overriding.
+"""
+
+import asyncio
+import fcntl
+import http
+import socket
+import struct
+import sys
+import time
+from email.utils import formatdate
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+
+_RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_SIOCOUTQNSD: Final = 0x894B
+_FLUSH_POLL_S: Final = 0.002
+_FLUSH_LIMIT_S: Final = 5.0
+_BEFORE_RST_S: Final = 0.02
+"""A reset makes many clients drop what they have received but not yet read; this lets them read it first."""
+HIGH_WATER: Final = 256 * 1024
+"""Bytes waiting in a transport at which a stream is parked until its reader catches up."""
+
+BODILESS: Final = frozenset({204, 304})
+"""Statuses whose answers have neither a body nor its length."""
+
+_REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
+
+
+class CallerLeft(Exception):  # noqa: N818 - an event of the exchange, not a failure of the program
+    """The connection is gone, so nothing can be written any more."""
+
+
+class Sent(web.StreamResponse):
+    """Tells the server library that the response is on the wire already."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._persistent = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._persistent
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        del request
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        del data
+
+
+class _Clock:
+    """The Date header, formatted once a second."""
+
+    __slots__ = ("line", "second")
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.line = b""
+
+    def date_line(self) -> bytes:
+        now = int(time.time())
+        if now != self.second:
+            self.second = now
+            self.line = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        return self.line
+
+
+_CLOCK: Final = _Clock()
+
+
+class Wire:
+    """The response side of one request."""
+
+    __slots__ = ("_request", "_transport", "chunked", "keep_alive")
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        if transport is None:
+            raise CallerLeft
+        self._request = request
+        self._transport = transport
+        self.chunked = False
+        self.keep_alive = request.keep_alive
+
+    def head(self, status: int, headers: tuple[tuple[str, str], ...], length: int | None) -> bytes:
+        """The status line and headers; chunked framing if `length` is None and the caller can read it."""
+        is_11 = self._request.version >= HttpVersion11
+        self.chunked = length is None and is_11
+        if status in BODILESS:
+            length = None
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"]
+        lines += [f"{name}: {value}\r\n" for name, value in headers]
+        if self.chunked:
+            lines.append("transfer-encoding: chunked\r\n")
+        elif length is not None:
+            lines.append(f"content-length: {length}\r\n")
+        elif status not in BODILESS:
+            self.keep_alive = False
+        if not self.keep_alive:
+            lines.append("connection: close\r\n")
+        elif not is_11:
+            lines.append("connection: keep-alive\r\n")
+        return b"%b%b\r\n" % ("".join(lines).encode("utf-8", "replace"), _CLOCK.date_line())
+
+    def frame(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
+
+    @property
+    def terminator(self) -> bytes:
+        return b"0\r\n\r\n" if self.chunked else b""
+
+    @property
+    def is_gone(self) -> bool:
+        return self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            raise CallerLeft
+        self._transport.write(data)
+
+    def is_clogged(self) -> bool:
+        return self._transport.get_write_buffer_size() > HIGH_WATER
+
+    async def delivered(self) -> None:
+        """Wait until the kernel has sent what was written; gives up on a caller that does not read."""
+        give_up = time.monotonic() + _FLUSH_LIMIT_S
+        while not self._transport.is_closing() and time.monotonic() < give_up:
+            if self._transport.get_write_buffer_size() == 0 and self._unsent() == 0:
+                return
+            await asyncio.sleep(_FLUSH_POLL_S)
+
+    def _unsent(self) -> int:
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        if sock is None or sys.platform != "linux":
+            return 0
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0"))[0])
+
+    async def reset(self, *, after_data: bool) -> None:
+        """End with RST: linger 0 makes the kernel drop the connection instead of closing it."""
+        if after_data:
+            await self.delivered()
+            await asyncio.sleep(_BEFORE_RST_S)
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        if sock is not None and not self._transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+        self.keep_alive = False
+        self._transport.abort()
+
+    def close(self) -> None:
+        """End with FIN, after what was written."""
+        self.keep_alive = False
+        self._transport.close()
+
+    def abort(self) -> None:
+        self.keep_alive = False
+        self._transport.abort()
+
+    def sent(self) -> Sent:
+        return _SENT_KEEP if self.keep_alive else NOTHING_SENT
+
+
+_SENT_KEEP: Final = Sent(keep_alive=True)
+NOTHING_SENT: Final = Sent(keep_alive=False)
+"""Ends the connection without another word."""

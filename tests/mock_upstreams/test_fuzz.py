@@ -1,0 +1,270 @@
+"""Mutated requests: whatever is sent, the answer is an answer, and nothing is thrown."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mock_upstreams import FAULTS, Entry, SimulatorConfig
+from mock_upstreams.answers import Providers, Received
+from mock_upstreams.routes import find_place
+from mock_upstreams.scenario import find_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.mock_upstreams.conftest import Client
+
+CACHE = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+SEEDS: list[tuple[str, dict[str, Any]]] = [
+    (
+        "/v1/chat/completions",
+        {
+            "model": "gpt-5.5",
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "n": 2,
+            "max_tokens": 50,
+            "stop": ["x"],
+            "temperature": 0.5,
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "parameters": {
+                            "type": "object",
+                            "properties": {
+                                "a": {"type": "string", "minLength": 3, "format": "date"},
+                                "b": {
+                                    "type": "array",
+                                    "items": {"type": "number", "minimum": 1},
+                                    "minItems": 2,
+                                },
+                                "c": {"anyOf": [{"enum": [1]}, {"const": 2}]},
+                            },
+                            "required": ["a", "b"],
+                        },
+                    },
+                }
+            ],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "object"}},
+            },
+            "messages": [
+                {"role": "system", "content": [{"type": "text", "text": "s", **CACHE}]},
+                {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+                {"role": "tool", "tool_call_id": "1", "content": "r"},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "hello [[wb:fuzz]]"},
+                        {"type": "image_url", "image_url": {"url": "http://x/"}},
+                    ],
+                },
+            ],
+        },
+    ),
+    (
+        "/v1/messages",
+        {
+            "model": "claude",
+            "max_tokens": 2000,
+            "stream": True,
+            "system": [{"type": "text", "text": "s", **CACHE}],
+            "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "stop_sequences": ["x"],
+            "metadata": {"user_id": "u"},
+            "tools": [
+                {"name": "f", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+            ],
+            "tool_choice": {"type": "tool", "name": "f"},
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "image", "source": {"type": "url", "url": "http://x/"}}],
+                },
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "1",
+                            "content": [{"type": "text", "text": "r"}],
+                        },
+                        {"type": "text", "text": "hello [[wb:fuzz]]", **CACHE},
+                    ],
+                },
+            ],
+        },
+    ),
+    ("/v1/messages/count_tokens", {"model": "c", "messages": [{"role": "user", "content": "hello"}]}),
+    (
+        "/media/v1/jobs",
+        {"kind": "video", "model": "m", "prompt": "p [[wb:fuzz]]", "n": 2, "return_last_frame": True},
+    ),
+]
+
+
+def nested(depth: int) -> Any:
+    value: Any = {}
+    for _ in range(depth):
+        value = {"type": "object", "properties": {"a": value}, "items": [value]} if depth < 9 else [value]
+    return value
+
+
+ODDITIES: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**63,
+    2**70,
+    1e308,
+    0.5,
+    "",
+    "x",
+    "\0",
+    "é🙂",
+    "null",
+    [],
+    {},
+    [[]],
+    [None],
+    [{}],
+    {"": None},
+    {"type": []},
+    {"type": {}},
+    {"type": "text"},
+    {"cache_control": []},
+    nested(8),
+    nested(300),
+]
+KEYS = ["text", "chunks", "in", "out", "cached", "written", "searches", "reasoning", "finish", "tool", "args"]
+KEYS += ["fault", "after", "status", "retry_after", "message", "outcome", "duration_ms", "n", "bogus", ""]
+VALUES = [
+    "",
+    "0",
+    "1",
+    "5",
+    "500",
+    "99999999999",
+    "-1",
+    "%7B%7D",
+    "%",
+    "%ff",
+    "caf%C3%A9",
+    "length",
+    "tool_calls",
+]
+VALUES += ["x y", "completed", "moderated", "reset", *FAULTS]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container and key or index inside a JSON value."""
+    keys: Any = (
+        value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
+    for key in list(keys):
+        yield value, key
+        yield from places(value[key])
+
+
+def scenario(chance: random.Random) -> str:
+    pairs = (f"{chance.choice(KEYS)}={chance.choice(VALUES)}" for _ in range(chance.randint(0, 3)))
+    return f"[[wb:{chance.choice(['fuzz', 'f' * 65, ''])};{';'.join(pairs)}]]"
+
+
+def mutated(chance: random.Random) -> tuple[str, bytes]:
+    """A seed with a few of its values replaced, removed or damaged."""
+    path, seed = chance.choice(SEEDS)
+    body = copy.deepcopy(seed)
+    for _ in range(chance.randint(0, 3)):
+        container, key = chance.choice(list(places(body)))
+        if isinstance(container, dict) and chance.random() < 0.3:
+            del container[key]
+        else:
+            container[key] = copy.deepcopy(chance.choice(ODDITIES))
+        if not body:
+            break
+    raw = json.dumps(body).encode()
+    if chance.random() < 0.4:
+        raw = raw.replace(b"[[wb:fuzz]]", scenario(chance).encode())
+    if chance.random() < 0.15:
+        at = chance.randrange(len(raw))
+        raw = raw[:at] + bytes([chance.randrange(256)]) + raw[at + chance.randint(0, 3) :]
+    return path, raw
+
+
+def test_no_mutated_request_throws_and_each_gets_a_plan() -> None:
+    chance = random.Random(20260115)
+    providers = Providers(SimulatorConfig())
+    statuses: dict[int | None, int] = {}
+    for _ in range(3000):
+        path, raw = mutated(chance)
+        received = Received(
+            place=find_place(path),
+            method="POST",
+            body=raw,
+            token=find_token(raw),
+            credential="k",
+            origin="http://x",
+        )
+        plan = providers.answer(received, Entry("", "", "", "POST", path, "", (), None, 0))
+        statuses[plan.status] = statuses.get(plan.status, 0) + 1
+        if plan.fault is None:
+            assert plan.status in {200, 202, 400}, raw
+    assert statuses[200] > 300
+    assert statuses[400] > 300
+
+
+def test_no_mutated_request_breaks_the_server(client: Client) -> None:
+    chance = random.Random(7)
+    for _ in range(300):
+        path, raw = mutated(chance)
+        if b"fault=stall" in raw:
+            continue
+        answer = client.send(path, raw, method="POST")
+        assert answer.ended in {"complete", "fin", "rst"}
+    assert client.chat("[[wb:alive;text=well]]").json()["choices"][0]["message"]["content"] == "well"
+
+
+def test_no_damaged_http_breaks_the_server(client: Client) -> None:
+    chance = random.Random(11)
+    whole = (
+        b"POST /u/a/v1/messages?x=%5B HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\nexpect: 100-continue\r\n"
+        b'transfer-encoding: chunked\r\nx-wb-scenario: [[wb:h]]\r\n\r\n5\r\n{"a":\r\n2\r\n1}\r\n0\r\n\r\n'
+    )
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(data))
+            data[at : at + chance.randint(0, 4)] = bytes(
+                chance.randrange(256) for _ in range(chance.randint(0, 4))
+            )
+        with client.connect() as sock:
+            sock.sendall(bytes(data))
+            try:
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+            except OSError as exc:
+                assert not isinstance(exc, TimeoutError), bytes(data)  # noqa: PT017 - a reset is fine, silence is not
+    assert client.send("/_wb/health").status == 200
+
+
+@pytest.mark.parametrize("path", ["/_wb/journal/query", "/_wb/reset", "/_wb/journal"])
+def test_no_odd_control_request_breaks_the_server(client: Client, path: str) -> None:
+    for oddity in ODDITIES:
+        for body in (oddity, {"ids": oddity}, {"without_id_since": oddity}):
+            assert client.send(path, json.dumps(body).encode(), method="POST").status in {200, 400, 405}
