@@ -1,0 +1,91 @@
+"""Errors on the chat surface: envelope, members, and what a failing provider turns into."""
+
+from weighbridge.checks import errors
+from weighbridge.checks.findings import over
+from weighbridge.evidence import Observation
+from weighbridge.suite import Judge, requirement
+
+SHAPES = ("no-model", "no-messages", "messages-not-array", "malformed-json")
+FAILED_BEFORE_FIRST_BYTE = ("upstream-500", "upstream-reset", "upstream-close")
+
+
+@requirement("CERR-400-1", surface="chat")
+def test_bad_shape_is_400(judge: Judge, chat_bad_requests: Observation) -> None:
+    """The status tells the client that repeating is useless."""
+    judge.settle(*over(chat_bad_requests, SHAPES, errors.status(400)))
+
+
+@requirement("CERR-01", surface="chat")
+def test_errors_have_the_envelope(
+    judge: Judge, chat_bad_requests: Observation, chat_bad_keys: Observation
+) -> None:
+    """SDKs build their exception from these three members."""
+    judge.settle(
+        *over(chat_bad_requests, SHAPES, errors.has_envelope),
+        *over(chat_bad_keys, ("no-key", "unknown-key"), errors.has_envelope),
+    )
+
+
+@requirement("CERR-02", surface="chat")
+def test_error_members_are_typed(judge: Judge, chat_bad_requests: Observation) -> None:
+    """A number where a string is expected breaks typed clients in their error path."""
+    judge.settle(*over(chat_bad_requests, SHAPES, errors.members_are_typed))
+
+
+@requirement("CERR-03", surface="chat")
+def test_shape_error_is_invalid_request(judge: Judge, chat_bad_requests: Observation) -> None:
+    """The one type that the documents show."""
+    judge.settle(*over(chat_bad_requests, SHAPES, errors.is_invalid_request))
+
+
+@requirement("CERR-500-1", surface="chat")
+def test_upstream_5xx_is_500(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """500 is documented as safe to retry."""
+    judge.settle(
+        *over(chat_upstream_failures, ("upstream-500", "upstream-500-streamed"), errors.server_error)
+    )
+
+
+@requirement("CERR-500-2", surface="chat")
+def test_upstream_reset_is_500(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """A wire failure behind the gateway is the gateway's error in front of it."""
+    judge.settle(*over(chat_upstream_failures, ("upstream-reset", "upstream-close"), errors.server_error))
+
+
+@requirement("CERR-500-3", surface="chat")
+def test_garbled_upstream_is_500(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """Half a JSON document must not be relayed as a reply."""
+    judge.settle(*over(chat_upstream_failures, ("upstream-garbled",), errors.server_error))
+
+
+@requirement("CSTR-20", surface="chat")
+def test_failure_before_first_byte_is_plain_http(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """A status that is known before the stream begins belongs into the status line."""
+    judge.settle(*over(chat_upstream_failures, ("upstream-500-streamed",), errors.is_json_not_sse))
+
+
+@requirement("CERR-UP-1", "PRAC-05", surface="chat")
+def test_upstream_secret_stays_inside(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """Providers print part of the key in their errors; relayed, it is everybody's."""
+    judge.settle(
+        *over(chat_upstream_failures, ("upstream-500", "upstream-401"), errors.hides_upstream_secret)
+    )
+
+
+@requirement("PRAC-10", surface="chat")
+def test_upstream_failure_is_no_success(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """Whatever the mapping, it is not a 2xx."""
+    names = (*FAILED_BEFORE_FIRST_BYTE, "upstream-429", "upstream-401", "upstream-garbled")
+    judge.settle(*over(chat_upstream_failures, names, errors.no_success))
+
+
+@requirement("PRAC-09", surface="chat")
+def test_early_failure_uses_the_status(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """A failed stream that never began is an HTTP error."""
+    judge.settle(*over(chat_upstream_failures, ("upstream-500-streamed",), errors.no_success))
+
+
+@requirement("CERR-402-1", surface="chat")
+def test_empty_account_is_402(judge: Judge, chat_broke: Observation) -> None:
+    """402 tells a client to top up, and nothing else does."""
+    judge.settle(*over(chat_broke, ("broke",), errors.status(402)))

@@ -1,0 +1,237 @@
+"""Bad input: one sentence that names cause and remedy, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.core.running import ROOT, command
+
+
+def _target(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "target.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _sentence(arguments: tuple[str, ...], code: int, *words: str, env: dict[str, str] | None = None) -> None:
+    done = command(*arguments, env=env)
+    assert done.code == code, done.out + done.err
+    assert "Traceback" not in done.err + done.out
+    lines = [line for line in done.err.splitlines() if line.strip()]
+    assert len(lines) == 1, done.err
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def test_an_unknown_key_names_the_nearest_one(tmp_path: Path) -> None:
+    path = _target(tmp_path, "name: x\nsurfces: {}\nsurfaces: {chat: {url: http://127.0.0.1:1/v1}}\n")
+    _sentence(("run", "--target", path), 2, "'surfces'", "did you mean 'surfaces'")
+
+
+def test_half_written_yaml_names_line_and_column(tmp_path: Path) -> None:
+    _sentence(
+        ("run", "--target", _target(tmp_path, 'name: x\nsurfaces: {chat: {url: "http')),
+        2,
+        "line 2",
+        "not valid YAML",
+    )
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    _sentence(("run", "--target", str(tmp_path / "none.yaml")), 2, "none.yaml", "cannot be read")
+
+
+def test_a_literal_secret_is_refused(tmp_path: Path) -> None:
+    text = "name: x\nsurfaces: {chat: {url: http://127.0.0.1:1/v1}}\nprincipals: {chat.funded: {key: sk-secret}}\n"
+    _sentence(
+        ("run", "--target", _target(tmp_path, text)), 2, "principals.chat.funded.key", "${CHAT_FUNDED_KEY}"
+    )
+
+
+def test_an_unset_variable_is_named(tmp_path: Path) -> None:
+    text = "name: x\nsurfaces: {chat: {url: '${NO_SUCH_URL_HERE}'}}\n"
+    _sentence(("run", "--target", _target(tmp_path, text)), 2, "NO_SUCH_URL_HERE", "export it")
+
+
+def test_a_url_where_nothing_listens() -> None:
+    url = f"http://127.0.0.1:{_free_port()}/v1"
+    _sentence(
+        ("run", "--target", url, "--key-env", "K", "--model", "m"),
+        4,
+        "nothing listens at",
+        url,
+        env={"K": "abcd1234"},
+    )
+
+
+def test_a_chat_url_without_v1_is_refused() -> None:
+    _sentence(
+        ("run", "--target", "http://127.0.0.1:1", "--key-env", "K", "--model", "m"),
+        2,
+        "ends in /v1",
+        env={"K": "abcd"},
+    )
+
+
+def test_a_url_needs_key_and_model() -> None:
+    _sentence(("run", "--target", "http://127.0.0.1:1/v1"), 2, "--key-env")
+    _sentence(
+        ("run", "--target", "http://127.0.0.1:1/v1", "--key-env", "NO_KEY_HERE", "--model", "m"),
+        2,
+        "NO_KEY_HERE",
+    )
+
+
+def test_an_unknown_profile_and_requirement_are_named() -> None:
+    _sentence(("run", "--profile", "openai-cat"), 2, "openai-cat", "did you mean 'openai-chat'")
+    _sentence(("run", "--requirement", "CSTR-99"), 2, "CSTR-99", "list requirements")
+    _sentence(("explain", "NOPE-1"), 2, "NOPE-1")
+
+
+def test_an_unknown_defect_is_named() -> None:
+    _sentence(("prove", "--defect", "no-such-defect"), 2, "no-such-defect", "list defects")
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        _sentence(("mock", "--port", str(taken.getsockname()[1])), 4, "cannot listen", "--port 0")
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[dict[str, str]]:
+    """Variables of a served simulator and gateway."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weighbridge", "serve"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    variables: dict[str, str] = {}
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("export "):
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            variables[name] = value
+        else:
+            break
+    yield variables
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+def test_a_refused_key_stops_the_run(pair: dict[str, str]) -> None:
+    _sentence(
+        ("run", "--target", pair["WB_CHAT_URL"], "--key-env", "K", "--model", "gpt-5.5"),
+        4,
+        "refuses the key of chat.funded",
+        env={"K": "sk-wrong-0000"},
+    )
+
+
+def test_an_unknown_model_stops_the_run(pair: dict[str, str]) -> None:
+    _sentence(
+        ("run", "--target", pair["WB_CHAT_URL"], "--key-env", "K", "--model", "gpt-0"),
+        2,
+        "does not serve the model 'gpt-0'",
+        env={"K": pair["WB_CHAT_KEY"]},
+    )
+
+
+def test_a_simulator_that_is_none_stops_the_run(pair: dict[str, str]) -> None:
+    wrong = {**pair, "WB_SIMULATOR_URL": pair["WB_CHAT_URL"].removesuffix("/v1")}
+    _sentence(("run", "--target", "targets/embedded.yaml"), 4, "simulator", env=wrong)
+
+
+def test_a_url_and_a_key_are_enough_for_the_generic_profile(pair: dict[str, str], tmp_path: Path) -> None:
+    done = command(
+        "run", "--target", pair["WB_CHAT_URL"], "--key-env", "K", "--model", "gpt-5.5", "--out", str(tmp_path),
+        env={"K": pair["WB_CHAT_KEY"]},
+    )  # fmt: skip
+    assert done.code == 0, done.out + done.err
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [claim["profile"] for claim in report["claims"]] == ["openai-chat"]
+    assert report["counts"]["fail"] == 0
+    assert report["counts"]["pass"] >= 35
+    assert report["upstream_posts"] == []
+
+
+def test_the_target_file_of_the_served_pair_works(pair: dict[str, str], tmp_path: Path) -> None:
+    done = command(
+        "run",
+        "--target",
+        "targets/embedded.yaml",
+        "--profile",
+        "reapi-chat",
+        "--out",
+        str(tmp_path),
+        "--quick",
+        env=pair,
+    )
+    assert done.code == 0, done.out + done.err
+    assert "reapi-chat: partial" in done.out
+
+
+@pytest.mark.parametrize(
+    "what", ["requirements", "profiles", "capabilities", "scenarios", "faults", "defects"]
+)
+def test_every_listing_is_a_list_of_objects(what: str) -> None:
+    done = command("list", what, "--json")
+    rows = json.loads(done.out)
+    assert rows
+    assert all(row["id"] and row["title"] for row in rows)
+
+
+def test_explain_tells_source_check_and_defect() -> None:
+    out = command("explain", "CSTR-03").out
+    for word in ("CSTR-03", "statement", "source", "S0", "check", "chat/test_streaming"):
+        assert word in out
+
+
+def test_it_runs_in_an_empty_folder_with_hostile_pytest_files(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n", encoding="utf-8")
+    (tmp_path / "conftest.py").write_text("raise SystemExit(99)\n", encoding="utf-8")
+    done = command(
+        "run", "--profile", "openai-chat", "--requirement", "CRES-04",
+        cwd=tmp_path, env={"PYTEST_ADDOPTS": "--no-such-option", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.code == 0, done.out + done.err
+    assert list((tmp_path / "reports" / "runs").glob("*/report.json"))
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(pair: dict[str, str]) -> None:
+    async def main() -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "weighbridge", "run", "--target", pair["WB_CHAT_URL"], "--key-env", "K",
+            "--model", "gpt-5.5",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
+            env={**os.environ, "K": pair["WB_CHAT_KEY"]},
+        )  # fmt: skip
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            while b"probes: preflight" not in await process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            _, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, err.decode()
+
+    code, err = asyncio.run(main())
+    assert code == 130
+    assert "Traceback" not in err

@@ -1,0 +1,301 @@
+"""Rules about money on the chat surfaces: balance before and after, against the price of the usage.
+
+Charges are differences of readings, so a rule needs two readings and a rate card; what it cannot see is
+not verified. A charge below a hundred times the balance's resolution is not judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weighbridge.checks.findings import needs, situation
+from weighbridge.evidence import Call, Observation, RunFacts
+from weighbridge.money import LONG_CONTEXT_ABOVE, Usage, price, usd
+from weighbridge.scenario import Scenario
+from weighbridge.verdict import Finding, Outcome
+
+#: A charge smaller than this many steps of a balance cannot be told from rounding.
+MIN_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The calls of one account between two readings."""
+
+    label: str
+    calls: tuple[Call, ...]
+    charged: int
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Ids of the calls."""
+        return tuple(call.id for call in self.calls)
+
+
+def cases(observation: Observation, name: str, role: str | None = None) -> list[Case] | Finding:
+    """The cases of a situation, one for each model, or why there is none.
+
+    A probe labels its readings `situation/role`; the calls are those of the situation and role.
+    """
+    found = situation(observation, name)
+    if isinstance(found, Finding):
+        return found
+    result = []
+    roles = dict.fromkeys(call.role for call in found)
+    if role is not None and role not in roles:
+        return needs(f"models.{role}")
+    for one in roles if role is None else [role]:
+        label = f"{name}/{one}"
+        before, after = observation.money(label, "before"), observation.money(label, "after")
+        if before is None or after is None:
+            return needs("balance")
+        calls = tuple(call for call in found if call.role == one)
+        result.append(Case(f"{name} / {calls[0].model}", calls, before.amount - after.amount))
+    return result
+
+
+def usage_of(scenario: Scenario) -> Usage:
+    """The usage that the simulator was told to report."""
+    return Usage(
+        scenario.prompt_tokens or 0,
+        scenario.completion_tokens or 0,
+        scenario.cached or 0,
+        scenario.written or 0,
+        scenario.searches or 0,
+    )
+
+
+def _finding(case: Case, ok: bool, required: str, observed: str) -> Finding:
+    return Finding(
+        Outcome.MET if ok else Outcome.BROKEN, required, f"{observed} ({case.label})", case.evidence
+    )
+
+
+def _visible(case: Case, expected: int, facts: RunFacts) -> Finding | None:
+    resolution = facts.resolution.get("chat", 1)
+    if expected < MIN_STEPS * resolution:
+        return Finding(
+            Outcome.NOT_VERIFIED,
+            observed=f"a charge of {usd(expected)} is too small for a balance that shows steps of {usd(resolution)} ({case.label})",
+            evidence=case.evidence,
+            missing="a balance with a finer resolution",
+        )
+    return None
+
+
+def _all_served(case: Case) -> Finding | None:
+    failed = [call for call in case.calls if not call.exchange.ok]
+    if not failed:
+        return None
+    return Finding(
+        Outcome.NOT_VERIFIED,
+        observed=f"{len(failed)} of {len(case.calls)} calls were not served ({case.label})",
+        evidence=case.evidence,
+        inside_scope=True,
+    )
+
+
+def expected_price(case: Case, facts: RunFacts, *, long_context: bool | None = None) -> int | Finding:
+    """What the case's calls should cost by the rate card, or what is missing to know it.
+
+    Args:
+        case: its calls carry the scripted usage.
+        facts: the rate card.
+        long_context: which tier to price; None takes each call's own by the decimal reading of 272K.
+    """
+    total = 0
+    for call in case.calls:
+        if call.scenario is None or call.scenario.prompt_tokens is None:
+            return needs("upstream")
+        card = facts.rates.get(call.model or "")
+        if card is None:
+            return needs("rates")
+        usage = usage_of(call.scenario)
+        openai = (call.role or "").startswith("openai")
+        long = (openai and usage.prompt > LONG_CONTEXT_ABOVE) if long_context is None else long_context
+        try:
+            total += price(usage, card, long_context=long)
+        except KeyError as error:
+            return needs(f"rates ({error.args[0]})")
+    return total
+
+
+def charged_the_price(
+    observation: Observation,
+    facts: RunFacts,
+    name: str,
+    *,
+    long_context: bool | None = None,
+    role: str | None = None,
+) -> list[Finding]:
+    """The balance fell by exactly the price of the reported usage."""
+    found = cases(observation, name, role)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        expected = expected_price(case, facts, long_context=long_context)
+        if isinstance(expected, Finding):
+            findings.append(expected)
+            continue
+        blocked = _all_served(case) or _visible(case, expected, facts)
+        tier = {None: "", True: " at the long-context rate", False: " at the standard rate"}[long_context]
+        findings.append(
+            blocked
+            or _finding(
+                case,
+                abs(case.charged - expected) < facts.resolution.get("chat", 1),
+                f"a charge of {usd(expected)}{tier}",
+                f"{usd(case.charged)}{_explained(case, expected)}",
+            )
+        )
+    return findings
+
+
+def _explained(case: Case, expected: int) -> str:
+    if case.charged == 0:
+        return " (nothing was charged)"
+    if expected and case.charged % expected == 0 and case.charged // expected > 1:
+        return f" ({case.charged // expected} times the price)"
+    return ""
+
+
+def tier_is_reported(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """Between the two readings of 272K: which tier was charged. Reports, never accuses."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        standard = expected_price(case, facts, long_context=False)
+        long = expected_price(case, facts, long_context=True)
+        if isinstance(standard, Finding) or isinstance(long, Finding):
+            findings.append(standard if isinstance(standard, Finding) else needs("rates"))
+            continue
+        reading = {
+            standard: "standard rate: 272K is read as 278,528",
+            long: "long-context rate: 272K is read as 272,000",
+        }.get(case.charged)
+        findings.append(
+            _finding(
+                case,
+                reading is not None,
+                "one of the two tiers",
+                reading or f"{usd(case.charged)}, neither tier",
+            )
+        )
+    return findings
+
+
+def charged_nothing(observation: Observation, name: str) -> list[Finding]:
+    """A situation that must cost nothing cost nothing."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    return [
+        _finding(case, case.charged == 0, "nothing charged", f"{usd(case.charged)} charged") for case in found
+    ]
+
+
+def charged_nothing_if_failed(observation: Observation, name: str) -> list[Finding]:
+    """As `charged_nothing`, for cases whose call failed as planned."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        failed = [call for call in case.calls if not call.exchange.ok or call.scenario is not None]
+        if not failed:
+            findings.append(needs("upstream"))
+            continue
+        findings.append(
+            _finding(
+                case, case.charged == 0, "a failed call is charged nothing", f"{usd(case.charged)} charged"
+            )
+        )
+    return findings
+
+
+def account_unchanged(observation: Observation, label: str, names: tuple[str, ...]) -> Finding:
+    """One account over several refused calls: its balance did not move."""
+    before, after = observation.money(label, "before"), observation.money(label, "after")
+    if before is None or after is None:
+        return needs("balance")
+    calls = observation.where(*names)
+    refused = [call for call in calls if call.exchange.status is not None and call.exchange.status >= 400]
+    ids = tuple(call.id for call in refused[:5])
+    if not refused:
+        return Finding(Outcome.NOT_VERIFIED, observed="no call was refused", inside_scope=True)
+    if len(refused) < len(calls):
+        served = len(calls) - len(refused)
+        return Finding(
+            Outcome.NOT_VERIFIED,
+            observed=f"{served} of {len(calls)} calls were served and may have been charged",
+            evidence=ids,
+            inside_scope=True,
+        )
+    moved = before.amount - after.amount
+    return Finding(
+        Outcome.MET if moved == 0 else Outcome.BROKEN,
+        "refused calls change no balance",
+        f"{usd(moved)} charged over {len(refused)} refused calls",
+        ids,
+    )
+
+
+def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """A failed call and its successful repetition together cost the price of one."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        second = observation.where(f"{name}:second", role=case.calls[0].role)
+        if not second or not second[0].exchange.ok:
+            findings.append(
+                Finding(
+                    Outcome.NOT_VERIFIED,
+                    observed=f"the repetition was not served ({case.label})",
+                    inside_scope=True,
+                )
+            )
+            continue
+        expected = expected_price(Case(case.label, second, 0), facts)
+        if isinstance(expected, Finding):
+            findings.append(expected)
+            continue
+        findings.append(
+            _finding(
+                case,
+                case.charged == expected,
+                f"failed call and repetition cost {usd(expected)} together",
+                f"{usd(case.charged)}{_explained(case, expected)}",
+            )
+        )
+    return findings
+
+
+def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list[Finding]:
+    """Over a burst that met 429s, the account paid for the served calls and for nothing else."""
+    before, after = observation.money("group-burst", "before"), observation.money("group-burst", "after")
+    if before is None or after is None:
+        return [needs("balance")]
+    calls = observation.where("group-burst", "group-other", "group-recovered")
+    total = 0
+    for call in calls:
+        if not call.exchange.ok:
+            continue
+        card = facts.rates.get(call.model or "")
+        usage = call.exchange.json.get("usage") if isinstance(call.exchange.json, dict) else None
+        if card is None or not isinstance(usage, dict):
+            return [needs("rates")]
+        total += price(Usage(usage["prompt_tokens"], usage["completion_tokens"]), card, long_context=False)
+    charged = before.amount - after.amount
+    return [
+        Finding(
+            Outcome.MET if charged == total else Outcome.BROKEN,
+            f"only served calls are charged: {usd(total)}",
+            f"{usd(charged)} charged",
+            tuple(call.id for call in calls if call.exchange.status == 429)[:3],
+        )
+    ]

@@ -1,0 +1,215 @@
+"""Rules about refusals: the status, the envelope and the members are judged apart.
+
+Four shapes of error are understood, so that a finding names what a stranger's gateway really sent:
+OpenAI's, Anthropic's, FastAPI's `detail`, and plain text.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from weighbridge.bait import UNKNOWN_KEY, UPSTREAM_SECRET
+from weighbridge.checks.findings import (
+    alternative,
+    broken,
+    excerpt,
+    holds,
+    member,
+    met,
+    needs,
+    outcome_of,
+    unjudged,
+)
+from weighbridge.evidence import Call, header
+from weighbridge.redaction import MARK
+from weighbridge.suite import Rule
+from weighbridge.verdict import Finding
+
+
+class Envelope(StrEnum):
+    """How an error body is shaped."""
+
+    OPENAI = "OpenAI"
+    ANTHROPIC = "Anthropic"
+    DETAIL = "detail"
+    TEXT = "plain text"
+    OTHER = "another JSON"
+
+
+def envelope(body: Any) -> Envelope:
+    """The shape of a parsed error body (None where it was no JSON)."""
+    if body is None:
+        return Envelope.TEXT
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        return Envelope.ANTHROPIC if body.get("type") == "error" else Envelope.OPENAI
+    if isinstance(body, dict) and "detail" in body:
+        return Envelope.DETAIL
+    return Envelope.OTHER
+
+
+def status(*codes: int, also: tuple[int, ...] = ()) -> Rule:
+    """The reply has one of these statuses; `also` are readings that the documents leave open."""
+    required = f"status {' or '.join(map(str, codes))}"
+
+    def rule(call: Call) -> Finding:
+        seen = call.exchange.status
+        if seen in codes:
+            return met(call, required, str(seen))
+        if seen in also:
+            return alternative(call, required, outcome_of(call))
+        return broken(call, required, outcome_of(call))
+
+    return rule
+
+
+def refused(call: Call) -> Finding:
+    """Any 4xx."""
+    seen = call.exchange.status
+    return holds(call, seen is not None and 400 <= seen < 500, "a 4xx", outcome_of(call))
+
+
+def server_error(call: Call) -> Finding:
+    """500; another 5xx is an alternative that a client treats alike."""
+    seen = call.exchange.status
+    if seen == 500:
+        return met(call, "status 500", "500")
+    if seen is not None and 500 < seen < 600:
+        return alternative(call, "status 500", outcome_of(call))
+    return broken(call, "status 500", outcome_of(call))
+
+
+def on_error(rule: Rule) -> Rule:
+    """The rule, for calls that were refused; a call that was served is judged by its status, not here."""
+
+    def guarded(call: Call) -> Finding:
+        if call.exchange.status is None or call.exchange.status < 400:
+            return unjudged(call, f"no error to judge: {outcome_of(call)}")
+        return rule(call)
+
+    return guarded
+
+
+@on_error
+def has_envelope(call: Call) -> Finding:
+    """JSON {error: {message, type, code}}; more members are welcome."""
+    error = member(call.exchange.json, "error")
+    required = "JSON {error: {message, type, code}}"
+    if not isinstance(error, dict):
+        return broken(call, required, f"{envelope(call.exchange.json)} body: {_text(call)}")
+    absent = [name for name in ("message", "type", "code") if name not in error]
+    return holds(
+        call,
+        not absent,
+        required,
+        f"no {', '.join(absent)} in {excerpt(str(error))}" if absent else "as required",
+    )
+
+
+@on_error
+def has_error_object(call: Call) -> Finding:
+    """JSON with an error object that holds a message, as every OpenAI client reads it."""
+    message = member(call.exchange.json, "error", "message")
+    return holds(
+        call,
+        isinstance(message, str),
+        "JSON {error: {message, ...}}",
+        f"{envelope(call.exchange.json)} body: {_text(call)}",
+    )
+
+
+@on_error
+def members_are_typed(call: Call) -> Finding:
+    """message a non-empty string, type a string, code a string or null."""
+    error = member(call.exchange.json, "error")
+    if not isinstance(error, dict):
+        return unjudged(call, f"{envelope(call.exchange.json)} body")
+    problems = []
+    if not isinstance(error.get("message"), str) or not error["message"]:
+        problems.append(f"message {error.get('message')!r}")
+    if not isinstance(error.get("type"), str):
+        problems.append(f"type {error.get('type')!r}")
+    if error.get("code") is not None and not isinstance(error["code"], str):
+        problems.append(f"code {error['code']!r}")
+    return holds(
+        call,
+        not problems,
+        "message non-empty string, type string, code string or null",
+        ", ".join(problems) or "as required",
+    )
+
+
+@on_error
+def is_invalid_request(call: Call) -> Finding:
+    """A shape error has type invalid_request_error."""
+    kind = member(call.exchange.json, "error", "type")
+    return holds(call, kind == "invalid_request_error", "type invalid_request_error", f"type {kind!r}")
+
+
+@on_error
+def is_json_not_sse(call: Call) -> Finding:
+    """A refusal of a streamed call is an ordinary JSON error."""
+    response = call.exchange.response
+    kind = response.content_type if response else ""
+    return holds(
+        call,
+        kind != "text/event-stream" and isinstance(call.exchange.json, dict),
+        "a JSON error body, not an event stream",
+        f"{kind or 'no Content-Type'}: {_text(call)}",
+    )
+
+
+def hides_upstream_secret(call: Call) -> Finding:
+    """What the provider said about its key never reaches the customer."""
+    if call.scenario is None:
+        return needs("upstream")
+    response = call.exchange.response
+    leaked = response is not None and UPSTREAM_SECRET.encode() in response.body
+    return holds(
+        call,
+        not leaked,
+        "the provider's key stays inside",
+        "the key is in the body" if leaked else "not in the body",
+    )
+
+
+def keeps_key_out_of_body(call: Call) -> Finding:
+    """A refusal does not print the key it refuses."""
+    response = call.exchange.response
+    if response is None:
+        return unjudged(call, outcome_of(call))
+    echoed = MARK.encode() in response.body or UNKNOWN_KEY.encode() in response.body
+    return holds(
+        call,
+        not echoed,
+        "the key is not repeated in the reply",
+        "the whole key is in the body" if echoed else "it is not",
+    )
+
+
+def retry_after_parses(call: Call) -> Finding:
+    """Retry-After is optional on chat; where present it is seconds or an HTTP date."""
+    value = header(call.exchange.response.headers, "retry-after") if call.exchange.response else None
+    if value is None:
+        return met(call, "Retry-After, if present, parses", "absent")
+    return holds(call, value.isdigit() or value.endswith("GMT"), "Retry-After in seconds or as a date", value)
+
+
+def not_success_and_not_callers_fault(call: Call) -> Finding:
+    """A provider that refuses the gateway's key is not the caller's 401."""
+    seen = call.exchange.status
+    return holds(
+        call, seen is not None and seen >= 500, "a 5xx: the caller's key is not at fault", outcome_of(call)
+    )
+
+
+def no_success(call: Call) -> Finding:
+    """Whatever the mapping, a provider's failure is no 2xx."""
+    seen = call.exchange.status
+    return holds(
+        call, seen is None or seen >= 400, "no 2xx after a failure of the provider", outcome_of(call)
+    )
+
+
+def _text(call: Call) -> str:
+    return excerpt(call.exchange.response.text) if call.exchange.response else ""

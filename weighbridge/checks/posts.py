@@ -1,0 +1,172 @@
+"""Rules about the provider's side of a call: how many POSTs it caused, and what they carried.
+
+Calls are counted by correlation id, never since a reset, so late retries are found and neighbours do not
+disturb. Without a view of the upstream nothing here passes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from weighbridge import tolerances
+from weighbridge.checks.findings import broken, excerpt, holds, member, met, needs, outcome_of, unjudged
+from weighbridge.evidence import Call, Ending, UpstreamCall
+from weighbridge.suite import Rule
+from weighbridge.verdict import Finding, Outcome
+
+
+def model_posts(call: Call) -> list[UpstreamCall]:
+    """The provider POSTs of a call, in order of arrival."""
+    return [item for item in call.upstream or () if item.is_model_call]
+
+
+def _told(call: Call) -> str:
+    posts = model_posts(call)
+    if len(posts) < 2:
+        return f"{len(posts)} POSTs" if len(posts) != 1 else "1 POST"
+    gap = (posts[1].arrived_ns - posts[0].arrived_ns) / 1e9
+    return f"{len(posts)} POSTs, the second {gap:.2f} s after the first"
+
+
+def exactly(count: int) -> Rule:
+    """The call caused so many provider POSTs."""
+    required = f"{count} upstream POST{'' if count == 1 else 's'} for the call"
+
+    def rule(call: Call) -> Finding:
+        if call.posts is None:
+            return needs("upstream")
+        return holds(call, call.posts == count, required, _told(call))
+
+    return rule
+
+
+def one_if_served(call: Call) -> Finding:
+    """A served call caused exactly one POST."""
+    if call.posts is None:
+        return needs("upstream")
+    if not call.exchange.ok:
+        return unjudged(call, f"the call was not served: {outcome_of(call)}")
+    return exactly(1)(call)
+
+
+def none_if_refused(call: Call) -> Finding:
+    """A call that the target refused by itself reached no provider."""
+    if call.posts is None:
+        return needs("upstream")
+    if call.exchange.status is not None and call.exchange.status < 400:
+        return unjudged(call, f"the call was not refused: {outcome_of(call)}")
+    return exactly(0)(call)
+
+
+def none_at_all(call: Call) -> Finding:
+    """The call reached no provider, whatever it was answered."""
+    if call.posts is None:
+        return needs("upstream")
+    return exactly(0)(call)
+
+
+def one_each(calls: Iterable[Call], situation: str) -> list[Finding]:
+    """Calls that may share an id caused as many POSTs as there were calls."""
+    by_id: dict[str, list[Call]] = {}
+    for call in calls:
+        by_id.setdefault(call.id, []).append(call)
+    findings = []
+    for same in by_id.values():
+        last = same[-1]
+        if last.posts is None:
+            findings.append(needs("upstream"))
+            continue
+        served = sum(1 for call in same if call.exchange.ok)
+        if served < len(same):
+            findings.append(unjudged(last, f"{len(same) - served} of {len(same)} calls were not served"))
+            continue
+        required = f"{len(same)} upstream POSTs for {len(same)} {situation} calls"
+        findings.append(holds(last, last.posts == len(same), required, _told(last)))
+    return findings
+
+
+def _upstream_body(rule: Callable[[Call, UpstreamCall, Any], Finding]) -> Rule:
+    def guarded(call: Call) -> Finding:
+        if call.upstream is None:
+            return needs("upstream")
+        posts = model_posts(call)
+        if not posts:
+            return unjudged(call, f"nothing arrived upstream: {outcome_of(call)}")
+        if posts[0].json is None:
+            return unjudged(call, "the upstream body could not be read")
+        return rule(call, posts[0], posts[0].json)
+
+    return guarded
+
+
+def passes_through(*names: str) -> Rule:
+    """Members of the request arrive upstream with equal values; numbers compare by value."""
+
+    @_upstream_body
+    def rule(call: Call, post: UpstreamCall, body: Any) -> Finding:
+        if post.provider != "openai":
+            return Finding(Outcome.NOT_APPLICABLE, observed=f"the upstream speaks {post.provider}")
+        sent = json.loads(call.exchange.request.body)
+        for name in names:
+            if body.get(name) != sent[name]:
+                return broken(
+                    call,
+                    f"{name} arrives upstream as sent: {excerpt(json.dumps(sent[name]))}",
+                    f"{excerpt(json.dumps(body.get(name)))}",
+                )
+        return met(call, f"{', '.join(names)} arrive upstream as sent", "equal")
+
+    return rule
+
+
+@_upstream_body
+def group_stays_inside(call: Call, _post: UpstreamCall, body: Any) -> Finding:
+    """`group` is the gateway's own field."""
+    return holds(
+        call,
+        "group" not in body,
+        "group is not forwarded",
+        f"group {body.get('group')!r} arrived upstream" if "group" in body else "absent",
+    )
+
+
+@_upstream_body
+def turns_in_order(call: Call, _post: UpstreamCall, body: Any) -> Finding:
+    """All turns arrive, in the order sent, with their texts."""
+    sent = [(m["role"], _text(m["content"])) for m in json.loads(call.exchange.request.body)["messages"]]
+    arrived = [(member(m, "role"), _text(member(m, "content"))) for m in body.get("messages") or []]
+    return holds(call, arrived == sent, f"{len(sent)} turns in the order sent", excerpt(str(arrived)))
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(member(part, "text") or "") for part in content)
+    return ""
+
+
+def upstream_stopped(call: Call) -> Finding:
+    """A client that leaves stops the provider's work within the bound."""
+    if call.upstream is None:
+        return needs("upstream")
+    if call.exchange.ending is not Ending.LEFT:
+        return unjudged(call, f"the client never left: {outcome_of(call)}")
+    posts = model_posts(call)
+    if not posts:
+        return unjudged(call, "nothing arrived upstream")
+    post = posts[0]
+    required = f"the upstream call ends within {tolerances.CLIENT_LEFT_S:g} s after the client left"
+    if post.ending == "caller_left":
+        return met(call, required, f"the provider was left after {post.events_sent} events")
+    return broken(
+        call, required, f"the provider was kept working ({post.ending}, {post.events_sent} events sent)"
+    )
+
+
+def by_upstream(calls: Iterable[Call]) -> Counter[str]:
+    """How many provider POSTs each upstream channel received."""
+    return Counter(post.upstream for call in calls for post in model_posts(call))

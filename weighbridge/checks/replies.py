@@ -1,0 +1,318 @@
+"""Rules about one unstreamed chat completion (CRES rows), and about requests that must be accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from weighbridge.checks.findings import (
+    alternative,
+    broken,
+    excerpt,
+    holds,
+    is_int,
+    member,
+    met,
+    needs,
+    not_applicable,
+    on_success,
+    outcome_of,
+    unjudged,
+)
+from weighbridge.evidence import Call
+from weighbridge.suite import Rule
+from weighbridge.verdict import Finding, Outcome
+
+FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+#: The documented hard cap of the Claude models (S0, Request body: max_tokens).
+OUTPUT_CAP = 128_000
+_COUNTERS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def accepted(call: Call) -> Finding:
+    """The request was served: a 2xx whose body arrived whole."""
+    return holds(call, call.exchange.ok, "the request is accepted", outcome_of(call))
+
+
+@on_success
+def is_json_200(call: Call) -> Finding:
+    """Success is 200 with a JSON object."""
+    response = call.exchange.response
+    assert response is not None  # noqa: S101 - on_success saw a reply
+    required = "HTTP 200 with a JSON body (application/json)"
+    if not isinstance(response.json, dict):
+        return broken(call, required, f"a body that is no JSON object: {excerpt(response.text)}")
+    return holds(
+        call,
+        call.exchange.status == 200 and response.content_type == "application/json",
+        required,
+        f"{call.exchange.status} with {response.content_type or 'no Content-Type'}",
+    )
+
+
+def field(required: str, path: tuple[str | int, ...], ok: Callable[[Any], bool]) -> Rule:
+    """A rule about one member of the reply."""
+
+    @on_success
+    def rule(call: Call) -> Finding:
+        value = member(call.exchange.json, *path)
+        where = ".".join(str(step) for step in path)
+        return holds(
+            call, ok(value), required, f"{where} is {excerpt(json.dumps(value, ensure_ascii=False))}"
+        )
+
+    return rule
+
+
+def _nonempty(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+has_id = field("id is a non-empty string", ("id",), _nonempty)
+is_completion = field('object is "chat.completion"', ("object",), lambda value: value == "chat.completion")
+names_a_model = field("model names a model", ("model",), _nonempty)
+has_choices = field(
+    "choices is a non-empty array and the first index is 0",
+    ("choices",),
+    lambda value: isinstance(value, list) and bool(value) and member(value, 0, "index") == 0,
+)
+finish_is_known = field(
+    f"finish_reason is one of {', '.join(sorted(FINISH_REASONS))}",
+    ("choices", 0, "finish_reason"),
+    lambda value: value in FINISH_REASONS,
+)
+counts_tokens = field(
+    "usage holds integer prompt_tokens, completion_tokens, total_tokens",
+    ("usage",),
+    lambda value: isinstance(value, dict) and all(is_int(value.get(name)) for name in _COUNTERS),
+)
+reports_cached = field(
+    "usage.prompt_tokens_details.cached_tokens is present",
+    ("usage", "prompt_tokens_details", "cached_tokens"),
+    is_int,
+)
+
+
+@on_success
+def created_is_now(call: Call) -> Finding:
+    """`created` is Unix time in whole seconds: between 2020 and 2100, which milliseconds are not."""
+    value = member(call.exchange.json, "created")
+    plausible = is_int(value) and 1_577_836_800 <= value <= 4_102_444_800
+    return holds(call, plausible, "created is an integer Unix time in seconds", f"created is {value!r}")
+
+
+@on_success
+def echoes_model(call: Call) -> Finding:
+    """The reply names the model that was asked for."""
+    value = member(call.exchange.json, "model")
+    return holds(call, value == call.model, f"model echoes {call.model!r}", f"model is {value!r}")
+
+
+@on_success
+def speaks_as_assistant(call: Call) -> Finding:
+    """A text answer comes from the assistant, as a string."""
+    message = member(call.exchange.json, "choices", 0, "message")
+    role, content = member(message, "role"), member(message, "content")
+    return holds(
+        call,
+        role == "assistant" and isinstance(content, str),
+        "message.role is assistant and message.content is a string",
+        f"role {role!r}, content {type(content).__name__}",
+    )
+
+
+@on_success
+def totals_add_up(call: Call) -> Finding:
+    """total = prompt + completion."""
+    usage = member(call.exchange.json, "usage")
+    if not isinstance(usage, dict) or not all(is_int(usage.get(name)) for name in _COUNTERS):
+        return unjudged(call, "the reply counts no tokens")
+    prompt, completion, total = (usage[name] for name in _COUNTERS)
+    return holds(
+        call,
+        total == prompt + completion,
+        "total_tokens = prompt_tokens + completion_tokens",
+        f"{total} against {prompt} + {completion}",
+    )
+
+
+@on_success
+def cached_within_prompt(call: Call) -> Finding:
+    """Cached tokens are part of the prompt."""
+    cached = member(call.exchange.json, "usage", "prompt_tokens_details", "cached_tokens")
+    prompt = member(call.exchange.json, "usage", "prompt_tokens")
+    if cached is None:
+        return not_applicable("the replies report no cached_tokens")
+    return holds(
+        call,
+        is_int(cached) and is_int(prompt) and 0 <= cached <= prompt,
+        "0 <= cached_tokens <= prompt_tokens",
+        f"cached_tokens {cached}, prompt_tokens {prompt}",
+    )
+
+
+@on_success
+def usage_is_the_upstreams(call: Call) -> Finding:
+    """The counters are those that the provider reported."""
+    if call.scenario is None or call.scenario.prompt_tokens is None:
+        return needs("upstream")
+    usage = member(call.exchange.json, "usage")
+    seen = (member(usage, "prompt_tokens"), member(usage, "completion_tokens"))
+    expected = (call.scenario.prompt_tokens, call.scenario.completion_tokens)
+    return holds(
+        call,
+        seen == expected,
+        f"usage as the provider reported it: {expected[0]} in, {expected[1]} out",
+        f"{seen[0]} in, {seen[1]} out",
+    )
+
+
+@on_success
+def text_is_the_upstreams(call: Call) -> Finding:
+    """The text is the provider's, byte for byte."""
+    if call.scenario is None or call.scenario.text is None:
+        return needs("upstream")
+    text = member(call.exchange.json, "choices", 0, "message", "content")
+    return holds(call, text == call.scenario.text, f"the text {call.scenario.text!r}", f"{text!r}")
+
+
+@on_success
+def carries_tool_call(call: Call) -> Finding:
+    """A tool call has id, type, name and arguments as JSON text, and finish_reason tool_calls.
+
+    Where our own simulator was scripted, name and arguments must be the scripted ones; a stranger's model
+    is held to the form alone, and only when it called a tool.
+    """
+    script = call.scenario
+    choice = member(call.exchange.json, "choices", 0)
+    tool = member(choice, "message", "tool_calls", 0)
+    if script is None and tool is None:
+        return Finding(Outcome.NOT_VERIFIED, observed="the model called no tool", missing="upstream")
+    name, arguments = member(tool, "function", "name"), member(tool, "function", "arguments")
+    parsed = _parsed(arguments) if isinstance(arguments, str) else None
+    problems = []
+    if not _nonempty(member(tool, "id")):
+        problems.append("no id")
+    if member(tool, "type") != "function":
+        problems.append(f"type {member(tool, 'type')!r}")
+    if not _nonempty(name) or (script is not None and name != script.tool):
+        problems.append(f"name {name!r}")
+    if not isinstance(parsed, dict) or (script is not None and parsed != _parsed(script.args or "{}")):
+        problems.append(f"arguments {arguments!r}")
+    if member(choice, "finish_reason") != "tool_calls":
+        problems.append(f"finish_reason {member(choice, 'finish_reason')!r}")
+    required = (
+        "tool_calls[0] with id, type function, name and arguments as JSON text; finish_reason tool_calls"
+    )
+    return holds(call, not problems, required, ", ".join(problems) or "as required")
+
+
+def _parsed(text: str) -> Any:
+    """The JSON value, or None for text that is none; a JSON null is no arguments object either."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+@on_success
+def cut_by_cap(call: Call) -> Finding:
+    """A low max_tokens cuts the answer, and finish_reason says length."""
+    if call.upstream is None:
+        return needs("upstream")
+    finish = member(call.exchange.json, "choices", 0, "finish_reason")
+    return holds(
+        call,
+        finish == "length",
+        "finish_reason length when max_tokens cuts the answer",
+        f"finish_reason {finish!r}",
+    )
+
+
+@on_success
+def within_cap(call: Call) -> Finding:
+    """max_tokens bounds the output."""
+    completion = member(call.exchange.json, "usage", "completion_tokens")
+    cap = member(json.loads(call.exchange.request.body), "max_tokens")
+    if not is_int(completion):
+        return unjudged(call, "the reply counts no tokens")
+    return holds(
+        call, completion <= cap, f"completion_tokens <= max_tokens ({cap})", f"completion_tokens {completion}"
+    )
+
+
+@on_success
+def not_streamed(call: Call) -> Finding:
+    """Without `stream` the answer is one body."""
+    response = call.exchange.response
+    assert response is not None  # noqa: S101 - on_success saw a reply
+    return holds(
+        call,
+        response.content_type != "text/event-stream" and isinstance(response.json, dict),
+        "one JSON body, not a stream",
+        response.content_type or "no Content-Type",
+    )
+
+
+@on_success
+def one_choice_per_n(call: Call) -> Finding:
+    """n choices with indexes 0..n-1."""
+    wanted = member(json.loads(call.exchange.request.body), "n")
+    if not is_int(wanted):
+        return not_applicable("the call asks for no n")
+    choices = member(call.exchange.json, "choices")
+    indexes = sorted(str(member(choice, "index")) for choice in choices) if isinstance(choices, list) else []
+    return holds(
+        call,
+        indexes == sorted(str(i) for i in range(wanted)),
+        f"{wanted} choices, indexes 0..{wanted - 1}",
+        f"indexes {indexes}",
+    )
+
+
+def refused_or_capped(call: Call) -> Finding:
+    """Above the hard cap: 400, or served within the cap (reading C26); an upstream in view shows which cap."""
+    required = "max_tokens above 128000 gives 400 or is capped"
+    if call.exchange.status == 400:
+        return met(call, required, "400")
+    if not call.exchange.ok:
+        return broken(call, required, outcome_of(call))
+    arrived = [member(post.json, "max_tokens") for post in call.upstream or () if post.is_model_call]
+    above = [value for value in arrived if is_int(value) and value > OUTPUT_CAP]
+    if above:
+        return broken(call, required, f"served, and max_tokens {above[0]} arrived upstream")
+    shown = f"max_tokens {arrived[0]} arrived upstream" if arrived else "the upstream is not in view"
+    return alternative(call, required, f"served, {shown} (reading C26)")
+
+
+def ids_differ(calls: tuple[Call, ...]) -> Finding:
+    """Two replies have two ids."""
+    good = [call for call in calls if call.exchange.ok]
+    if len(good) < 2:
+        return Finding(
+            Outcome.NOT_VERIFIED, observed=f"only {len(good)} replies to compare", inside_scope=True
+        )
+    ids = [member(call.exchange.json, "id") for call in good]
+    repeated = len(set(map(str, ids))) < len(ids)
+    return holds(good[-1], not repeated, "id differs between calls", f"ids {', '.join(map(str, ids[:3]))}")
+
+
+def reports(path: tuple[str | int, ...], what: str) -> Rule:
+    """Whether a reply carries an optional member; told, never required."""
+
+    @on_success
+    def rule(call: Call) -> Finding:
+        value = member(call.exchange.json, *path)
+        return met(call, f"{what} may be reported", "absent" if value is None else excerpt(json.dumps(value)))
+
+    return rule
+
+
+@on_success
+def extra_members(call: Call) -> Finding:
+    """Which members beyond the documented ones a reply has; all are allowed."""
+    known = {"id", "object", "created", "model", "choices", "usage"}
+    body = call.exchange.json
+    more = sorted(set(body) - known) if isinstance(body, dict) else []
+    return met(call, "further members are allowed", ", ".join(more) or "none")

@@ -1,0 +1,501 @@
+"""Rules about a streamed chat completion (CSTR rows), judged from its raw bytes.
+
+`read` turns the events of a stream into a `Transcript` once; the rules are statements about it. What a
+stream may contain, in order, is OpenAI's chunk format (S2 Streaming): chunks, the last of them with
+finish_reason, then `[DONE]`, then nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from weighbridge import tolerances
+from weighbridge.checks.findings import (
+    broken,
+    excerpt,
+    holds,
+    is_int,
+    member,
+    met,
+    needs,
+    outcome_of,
+    unjudged,
+)
+from weighbridge.checks.replies import FINISH_REASONS
+from weighbridge.evidence import Call, Ending, Observation, header
+from weighbridge.sse import Event
+from weighbridge.suite import Rule
+from weighbridge.verdict import Finding
+
+DONE = "[DONE]"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One event with data: its JSON where it is an object, its arrival, its place among the events."""
+
+    index: int
+    at: float
+    data: str
+    json: dict[str, Any] | None
+    complete: bool
+
+    @property
+    def is_done(self) -> bool:
+        """The terminator."""
+        return self.data.strip() == DONE
+
+    @property
+    def is_error(self) -> bool:
+        """An error object in the middle of a stream."""
+        return self.json is not None and bool(self.json.get("error")) and not self.json.get("choices")
+
+    @property
+    def choices(self) -> list[dict[str, Any]]:
+        """The chunk's choices; empty for a usage chunk or an error."""
+        value = self.json.get("choices") if self.json else None
+        return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A stream as a client would read it."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def chunks(self) -> tuple[Piece, ...]:
+        """JSON pieces that are no errors."""
+        return tuple(piece for piece in self.pieces if piece.json is not None and not piece.is_error)
+
+    @property
+    def dones(self) -> tuple[Piece, ...]:
+        """All terminators."""
+        return tuple(piece for piece in self.pieces if piece.is_done)
+
+    @property
+    def errors(self) -> tuple[Piece, ...]:
+        """All error objects."""
+        return tuple(piece for piece in self.pieces if piece.is_error)
+
+    @property
+    def finishes(self) -> tuple[tuple[Piece, Any, Any], ...]:
+        """(piece, choice index, finish_reason) wherever a finish_reason stands."""
+        return tuple(
+            (piece, choice.get("index"), choice["finish_reason"])
+            for piece in self.chunks
+            for choice in piece.choices
+            if choice.get("finish_reason") is not None
+        )
+
+    def text(self, index: int = 0) -> str:
+        """The concatenated content of one choice."""
+        parts = []
+        for piece in self.chunks:
+            for choice in piece.choices:
+                content = member(choice, "delta", "content")
+                if choice.get("index", 0) == index and isinstance(content, str):
+                    parts.append(content)
+        return "".join(parts)
+
+    def tool_calls(self) -> dict[int, dict[str, str]]:
+        """Streamed tool calls by index: id, name and concatenated arguments."""
+        calls: dict[int, dict[str, str]] = {}
+        for piece in self.chunks:
+            for choice in piece.choices:
+                fragments = member(choice, "delta", "tool_calls")
+                for fragment in fragments if isinstance(fragments, list) else []:
+                    index = fragment.get("index")
+                    call = calls.setdefault(
+                        index if is_int(index) else -1, {"id": "", "name": "", "arguments": ""}
+                    )
+                    call["id"] = call["id"] or str(fragment.get("id") or "")
+                    call["name"] = call["name"] or str(member(fragment, "function", "name") or "")
+                    call["arguments"] += str(member(fragment, "function", "arguments") or "")
+        return calls
+
+
+def _piece(index: int, event: Event) -> Piece | None:
+    if event.data is None:
+        return None
+    try:
+        parsed = json.loads(event.data)
+    except ValueError:
+        parsed = None
+    return Piece(index, event.at, event.data, parsed if isinstance(parsed, dict) else None, event.complete)
+
+
+@lru_cache(maxsize=512)
+def read(call: Call) -> Transcript:
+    """The transcript of a call's body; comments and dataless blocks mean nothing and are left out."""
+    response = call.exchange.response
+    events = response.events if response else ()
+    pieces = (_piece(index, event) for index, event in enumerate(events))
+    return Transcript(tuple(piece for piece in pieces if piece is not None))
+
+
+def on_stream(rule: Callable[[Call, Transcript], Finding]) -> Rule:
+    """The rule, for calls that were answered with a whole event stream; others are not judged by it."""
+
+    def guarded(call: Call) -> Finding:
+        response = call.exchange.response
+        if not call.exchange.ok or response is None:
+            return unjudged(call, f"no stream to judge: {outcome_of(call)}")
+        transcript = read(call)
+        if not transcript.pieces:
+            return unjudged(call, f"no event in the reply ({response.content_type or 'no Content-Type'})")
+        return rule(call, transcript)
+
+    return guarded
+
+
+def is_event_stream(call: Call) -> Finding:
+    """`stream: true` is answered as text/event-stream."""
+    if not call.exchange.ok or call.exchange.response is None:
+        return unjudged(call, f"no reply to judge: {outcome_of(call)}")
+    kind = call.exchange.response.content_type
+    return holds(
+        call, kind == "text/event-stream", "Content-Type text/event-stream", kind or "no Content-Type"
+    )
+
+
+@on_stream
+def events_are_chunks(call: Call, stream: Transcript) -> Finding:
+    """Each event is one data: line with one JSON object, or the terminator."""
+    for piece in stream.pieces:
+        if piece.json is None and not piece.is_done:
+            return broken(
+                call,
+                "each event is one JSON object or [DONE]",
+                f"event {piece.index} is {excerpt(piece.data)}",
+            )
+        if "\n" in piece.data:
+            return broken(call, "one data: line for each event", f"event {piece.index} has several")
+    last = stream.pieces[-1]
+    if not last.complete:
+        return broken(call, "a blank line ends each event", f"the last event ({excerpt(last.data)}) has none")
+    return met(call, "each event is one JSON object or [DONE]", f"{len(stream.pieces)} events")
+
+
+@on_stream
+def has_done(call: Call, stream: Transcript) -> Finding:
+    """The stream ends with `data: [DONE]`."""
+    last = stream.pieces[-1]
+    observed = "it is there" if stream.dones else f"the stream ends with {excerpt(last.data)}"
+    return holds(call, bool(stream.dones), "the stream ends with data: [DONE]", observed)
+
+
+@on_stream
+def done_once_and_last(call: Call, stream: Transcript) -> Finding:
+    """`[DONE]` once, and nothing behind it."""
+    if not stream.dones:
+        return unjudged(call, "there is no [DONE] at all")
+    required = "[DONE] once and nothing after it"
+    if len(stream.dones) > 1:
+        return broken(call, required, f"[DONE] {len(stream.dones)} times")
+    after = stream.pieces[stream.pieces.index(stream.dones[0]) + 1 :]
+    return holds(
+        call,
+        not after,
+        required,
+        f"{len(after)} events after it: {excerpt(after[0].data)}" if after else "as required",
+    )
+
+
+def _every_chunk(required: str, ok: Callable[[dict[str, Any]], bool], name: str) -> Rule:
+    @on_stream
+    def rule(call: Call, stream: Transcript) -> Finding:
+        for piece in stream.chunks:
+            if piece.json is not None and not ok(piece.json):
+                return broken(
+                    call,
+                    required,
+                    f"event {piece.index} has {name} {excerpt(json.dumps(piece.json.get(name)))}",
+                )
+        return met(call, required, f"{len(stream.chunks)} chunks")
+
+    return rule
+
+
+object_is_chunk = _every_chunk(
+    'object is "chat.completion.chunk" in every chunk',
+    lambda chunk: chunk.get("object") == "chat.completion.chunk",
+    "object",
+)
+has_choices_and_delta = _every_chunk(
+    "each chunk has choices[].index and choices[].delta",
+    lambda chunk: (
+        isinstance(chunk.get("choices"), list)
+        and all(
+            isinstance(c, dict) and is_int(c.get("index")) and isinstance(c.get("delta"), dict)
+            for c in chunk["choices"]
+        )
+        and (bool(chunk["choices"]) or chunk.get("usage") is not None)
+    ),
+    "choices",
+)
+
+
+@on_stream
+def identity_is_stable(call: Call, stream: Transcript) -> Finding:
+    """id, created and model are the same in all chunks, and model echoes the request."""
+    required = "id, created and model the same in all chunks; model as requested"
+    for name in ("id", "created", "model"):
+        seen = list(dict.fromkeys(json.dumps(piece.json.get(name)) for piece in stream.chunks if piece.json))
+        if len(seen) > 1:
+            return broken(call, required, f"{len(seen)} values of {name}: {', '.join(seen[:3])}")
+    model = stream.chunks[0].json.get("model") if stream.chunks and stream.chunks[0].json else None
+    return holds(call, model == call.model, required, f"model {model!r}")
+
+
+@on_stream
+def role_comes_first(call: Call, stream: Transcript) -> Finding:
+    """The first delta of a choice carries role assistant."""
+    first: dict[Any, Any] = {}
+    for piece in stream.chunks:
+        for choice in piece.choices:
+            first.setdefault(choice.get("index"), member(choice, "delta", "role"))
+    if not first:
+        return unjudged(call, "no chunk has a choice")
+    bad = {index: role for index, role in first.items() if role != "assistant"}
+    return holds(call, not bad, "the first delta of each choice has role assistant", f"first roles {first}")
+
+
+def _asked_for_usage(call: Call) -> bool:
+    body = json.loads(call.exchange.request.body)
+    return bool(member(body, "stream_options", "include_usage"))
+
+
+@on_stream
+def finish_is_last(call: Call, stream: Transcript) -> Finding:
+    """The last JSON event carries a known finish_reason (a requested usage chunk may follow, C11)."""
+    required = "the last event before [DONE] carries finish_reason"
+    chunks = [piece for piece in stream.chunks if piece.choices or not _asked_for_usage(call)]
+    if not chunks:
+        return unjudged(call, "no chunk was sent")
+    reasons = [choice.get("finish_reason") for choice in chunks[-1].choices]
+    return holds(
+        call,
+        bool(reasons) and all(reason in FINISH_REASONS for reason in reasons),
+        required,
+        f"it carries {reasons[0]!r}" if reasons else f"it is {excerpt(chunks[-1].data)}",
+    )
+
+
+@on_stream
+def finish_null_before(call: Call, stream: Transcript) -> Finding:
+    """finish_reason is null until the last event of its choice."""
+    required = "finish_reason is null until a choice's last event"
+    finished: dict[Any, int] = {}
+    for piece in stream.chunks:
+        for choice in piece.choices:
+            index = choice.get("index")
+            if index in finished and not _is_empty(choice):
+                return broken(
+                    call,
+                    required,
+                    f"event {finished[index]} finished choice {index}, event {piece.index} goes on",
+                )
+            if choice.get("finish_reason") is not None:
+                finished.setdefault(index, piece.index)
+    return met(call, required, f"finished at {finished}")
+
+
+def _is_empty(choice: dict[str, Any]) -> bool:
+    delta = choice.get("delta")
+    return not delta or not any(value for value in delta.values())
+
+
+@on_stream
+def finish_once(call: Call, stream: Transcript) -> Finding:
+    """finish_reason once for each choice."""
+    counts: dict[Any, int] = {}
+    for _, index, _ in stream.finishes:
+        counts[index] = counts.get(index, 0) + 1
+    if not counts:
+        return unjudged(call, "no finish_reason was sent")
+    return holds(
+        call,
+        all(count == 1 for count in counts.values()),
+        "finish_reason once for each choice",
+        f"times by choice: {counts}",
+    )
+
+
+@on_stream
+def text_is_whole(call: Call, stream: Transcript) -> Finding:
+    """The concatenated text is the provider's, byte for byte."""
+    if call.scenario is None or call.scenario.text is None:
+        return needs("upstream")
+    text = stream.text()
+    return holds(call, text == call.scenario.text, f"the text {call.scenario.text!r}", f"{text!r}")
+
+
+@on_stream
+def no_usage(call: Call, stream: Transcript) -> Finding:
+    """No usage object in a stream that was not asked for one (`usage: null` is none)."""
+    bearing = [piece for piece in stream.chunks if piece.json and piece.json.get("usage") is not None]
+    return holds(
+        call,
+        not bearing,
+        "no usage in the stream",
+        f"usage in event {bearing[0].index}" if bearing else "none",
+    )
+
+
+@on_stream
+def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
+    """Pieces arrive as the provider makes them, not all at the end."""
+    if call.scenario is None:
+        return needs("upstream")
+    spread = stream.chunks[-1].at - stream.chunks[0].at if stream.chunks else 0.0
+    return holds(
+        call,
+        spread >= tolerances.RELAY_SPREAD_S,
+        "pieces are relayed as they are produced",
+        f"the provider took 300 ms, first and last piece arrived {spread * 1000:.0f} ms apart",
+    )
+
+
+@on_stream
+def cut_by_cap(call: Call, stream: Transcript) -> Finding:
+    """A stream that reaches max_tokens finishes with length."""
+    if call.upstream is None:
+        return needs("upstream")
+    reasons = [reason for _, _, reason in stream.finishes]
+    return holds(
+        call,
+        reasons == ["length"],
+        "finish_reason length when max_tokens cuts the answer",
+        f"finish_reasons {reasons}",
+    )
+
+
+@on_stream
+def tool_call_is_whole(call: Call, stream: Transcript) -> Finding:
+    """Streamed tool-call fragments concatenate to the call, with finish_reason tool_calls."""
+    if call.scenario is None or call.scenario.tool is None:
+        return needs("upstream")
+    found = stream.tool_calls().get(0)
+    reasons = [reason for _, _, reason in stream.finishes]
+    required = f"fragments of tool call 0 concatenate to {call.scenario.tool}({call.scenario.args}); finish tool_calls"
+    if found is None:
+        return broken(call, required, "no fragment of a tool call with index 0")
+    try:
+        same = json.loads(found["arguments"]) == json.loads(call.scenario.args or "{}")
+    except ValueError:
+        same = False
+    good = same and found["name"] == call.scenario.tool and bool(found["id"]) and reasons == ["tool_calls"]
+    return holds(call, good, required, f"{found}, finish_reasons {reasons}")
+
+
+# ------------------------------------------------------------------ three facts about a broken upstream
+def _broken_upstream(rule: Callable[[Call, Transcript], Finding]) -> Rule:
+    def guarded(call: Call) -> Finding:
+        if call.scenario is None:
+            return needs("upstream")
+        if call.exchange.status != 200:
+            return met(call, "no normal ending", f"no stream at all: {outcome_of(call)}")
+        return rule(call, read(call))
+
+    return guarded
+
+
+@_broken_upstream
+def no_made_up_finish(call: Call, stream: Transcript) -> Finding:
+    """No finish_reason that the provider never sent."""
+    reasons = [reason for _, _, reason in stream.finishes]
+    return holds(
+        call,
+        not reasons,
+        "no finish_reason after a broken upstream",
+        f"finish_reason {reasons[:1]} made up" if reasons else "none",
+    )
+
+
+@_broken_upstream
+def no_done_after_break(call: Call, stream: Transcript) -> Finding:
+    """No terminator after a broken upstream."""
+    return holds(
+        call,
+        not stream.dones,
+        "no [DONE] after a broken upstream",
+        "[DONE] was sent" if stream.dones else "none",
+    )
+
+
+@_broken_upstream
+def no_normal_ending(call: Call, stream: Transcript) -> Finding:
+    """Neither a finish nor a terminator: a client can tell that the text is not whole."""
+    made_up = [reason for _, _, reason in stream.finishes]
+    parts = ([f"finish_reason {made_up[0]!r}"] if made_up else []) + (["[DONE]"] if stream.dones else [])
+    signalled = "an error event came too" if stream.errors else "and no error was signalled"
+    return holds(
+        call,
+        not (made_up and stream.dones),
+        "a stream that the provider broke does not end as a normal one",
+        f"{' and '.join(parts)} were made up, {signalled}" if parts else "no normal ending",
+    )
+
+
+@_broken_upstream
+def break_is_signalled(call: Call, stream: Transcript) -> Finding:
+    """An error event, or a connection that did not end cleanly."""
+    cut = call.exchange.ending is not Ending.COMPLETE
+    observed = "an error event" if stream.errors else f"connection {call.exchange.ending}"
+    return holds(
+        call,
+        bool(stream.errors) or cut,
+        "the break is signalled: an error event or a broken connection",
+        observed,
+    )
+
+
+def same_as_unstreamed(observation: Observation) -> list[Finding]:
+    """The streamed and the plain reply to one script carry the same text and finish_reason."""
+    findings: list[Finding] = []
+    for role in dict.fromkeys(call.role for call in observation.where("plain")):
+        plain = [call for call in observation.where("plain", role=role, streamed=False) if call.exchange.ok]
+        streamed = [call for call in observation.where("plain", role=role, streamed=True) if call.exchange.ok]
+        if not plain or not streamed:
+            findings.append(
+                unjudged(observation.where("plain", role=role)[0], "one of the two replies is missing")
+            )
+            continue
+        if streamed[0].scenario is None:
+            findings.append(needs("upstream"))
+            continue
+        choice = member(plain[0].exchange.json, "choices", 0)
+        expected = (member(choice, "message", "content"), member(choice, "finish_reason"))
+        stream = read(streamed[0])
+        seen = (stream.text(), stream.finishes[-1][2] if stream.finishes else None)
+        findings.append(
+            holds(
+                streamed[0],
+                seen == expected,
+                f"text and finish of the unstreamed reply: {expected}",
+                f"{seen}",
+            )
+        )
+    return findings
+
+
+@on_stream
+def usage_chunk_is_told(call: Call, stream: Transcript) -> Finding:
+    """Whether include_usage yields a usage chunk; told, never required (reading C10)."""
+    bearing = [piece for piece in stream.chunks if piece.json and piece.json.get("usage") is not None]
+    return met(call, "a usage chunk may follow include_usage", f"{len(bearing)} chunks with usage")
+
+
+def not_compressed(call: Call) -> Finding:
+    """No Content-Encoding on a stream, since none was asked for."""
+    if not call.exchange.ok or call.exchange.response is None:
+        return unjudged(call, f"no stream to judge: {outcome_of(call)}")
+    encoding = header(call.exchange.response.headers, "content-encoding")
+    return holds(
+        call, encoding in {None, "identity"}, "no Content-Encoding that nobody asked for", f"{encoding}"
+    )

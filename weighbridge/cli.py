@@ -1,0 +1,201 @@
+"""The command line. Options and texts only: each command hands over to the module that does the work."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from weighbridge import __version__
+from weighbridge.engine import Settings
+from weighbridge.errors import ExitCode, WeighbridgeError
+from weighbridge.plan import Selection
+from weighbridge.verdict import Level
+
+app = typer.Typer(
+    name="weighbridge",
+    help="Says, requirement by requirement and with evidence, what an LLM gateway gets right.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class LevelWord(StrEnum):
+    """The lowest level to judge."""
+
+    must = "must"
+    should = "should"
+    may = "may"
+
+
+Target = Annotated[
+    str | None, typer.Option("--target", help="target file, or URL with --key-env and --model")
+]
+KeyEnv = Annotated[str | None, typer.Option("--key-env", help="with a URL: variable that holds the key")]
+Model = Annotated[str | None, typer.Option("--model", help="with a URL: model to use")]
+
+
+@app.command()
+def run(
+    target: Target = None,
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", help="profile to judge (repeatable)")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="directed calls only; claims nothing")] = False,
+    level: Annotated[LevelWord, typer.Option("--level", help="lowest level to judge")] = LevelWord.may,
+    requirement: Annotated[
+        list[str] | None, typer.Option("--requirement", help="judge only this row (repeatable)")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="seed of the generators")] = 0,
+    require_claim: Annotated[
+        bool, typer.Option("--require-claim", help="anything but conformant exits 3")
+    ] = False,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="calls in flight at most")] = 64,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.1, help="seconds for one call at most")
+    ] = None,
+    allow_commands: Annotated[bool, typer.Option("--allow-commands", help="let command hooks run")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="folder for report and evidence")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write report.json here too")] = None,
+    allure: Annotated[
+        Path | None, typer.Option("--allure", help="write Allure results into this folder")
+    ] = None,
+    key_env: KeyEnv = None,
+    model: Model = None,
+) -> None:
+    """Judge a deployment; without --target the embedded simulator and reference gateway."""
+    from weighbridge.run import resolve_target
+    from weighbridge.run import run as run_options
+    from weighbridge.session import RunOptions
+
+    profiles = tuple(profile or ())
+    options = RunOptions(
+        target=resolve_target(target, profiles, key_env, model),
+        profiles=profiles,
+        selection=Selection(Level(level.value.upper()), tuple(requirement or ()), quick),
+        settings=Settings(concurrency=concurrency, seed=seed, allow_commands=allow_commands, timeout=timeout),
+        require_claim=require_claim,
+        out=out,
+        json_file=json_file,
+        allure=allure,
+    )
+    raise typer.Exit(int(run_options(options)))
+
+
+@app.command()
+def explain(requirement_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """One requirement: statement, source, how it is observed, which checks judge it, which defects prove it."""
+    from weighbridge.describe import explain_lines
+
+    for line in explain_lines(requirement_id):
+        typer.echo(line)
+
+
+class Listing(StrEnum):
+    """What can be listed."""
+
+    requirements = "requirements"
+    profiles = "profiles"
+    capabilities = "capabilities"
+    scenarios = "scenarios"
+    faults = "faults"
+    defects = "defects"
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Listing, typer.Argument()] = Listing.requirements,
+    as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
+) -> None:
+    """List requirements, profiles, capabilities, scenarios, faults or defects."""
+    from weighbridge.describe import listing
+
+    rows = listing(what.value)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    width = max((len(str(row["id"])) for row in rows), default=0)
+    for row in rows:
+        typer.echo(f"{row['id']:<{width}}  {row['title']}")
+
+
+@app.command()
+def judge(
+    recorded: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a run, or its evidence.ndjson")],
+) -> None:
+    """Judge recorded evidence again, offline, with the checks of this version."""
+    from weighbridge.judgement import exit_code
+    from weighbridge.report.rejudge import rejudge_lines
+    from weighbridge.session import judge_recorded
+
+    judgement, context, _ = judge_recorded(recorded)
+    for line in rejudge_lines(judgement, context):
+        typer.echo(line)
+    raise typer.Exit(int(exit_code(judgement, require_claim=False)))
+
+
+@app.command()
+def prove(
+    defect: Annotated[
+        list[str] | None, typer.Option("--defect", help="prove only this defect (repeatable)")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the kill matrix here")] = None,
+) -> None:
+    """Judge deliberately wrong gateways: each defect must be caught by the requirement it breaks."""
+    from weighbridge.prove import prove as prove_defects
+
+    raise typer.Exit(int(prove_defects(tuple(defect or ()), json_file)))
+
+
+@app.command()
+def serve() -> None:
+    """Start simulator and reference gateway on free ports; print URLs and keys; run until interrupted."""
+    from weighbridge.serve import serve_pair
+
+    raise typer.Exit(int(serve_pair()))
+
+
+@app.command()
+def mock(
+    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 8890,
+) -> None:
+    """Start the provider simulator; run until interrupted."""
+    from weighbridge.serve import serve_simulator
+
+    raise typer.Exit(int(serve_simulator(host, port)))
+
+
+@app.command()
+def gateway(config: Annotated[Path, typer.Option("--config", help="the gateway's YAML file")]) -> None:
+    """Start the reference gateway; run until interrupted."""
+    from weighbridge.serve import serve_gateway
+
+    raise typer.Exit(int(serve_gateway(config)))
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if version:
+        typer.echo(f"weighbridge {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point: every error of ours is one sentence on standard error, and the right exit code."""
+    try:
+        app(args=arguments, standalone_mode=True)
+    except WeighbridgeError as error:
+        sys.stderr.write(f"weighbridge: {error}\n")
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        sys.stderr.write("weighbridge: interrupted\n")
+        sys.exit(int(ExitCode.INTERRUPTED))

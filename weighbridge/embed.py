@@ -1,0 +1,149 @@
+"""Starts the simulator and the reference gateway on free loopback ports, in this process and event loop.
+
+Besides `prove` this is the only module that knows both. What it yields is an ordinary target, read from
+`targets/embedded.yaml`: the run that follows cannot tell it from a stranger's deployment.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mock_upstreams import Simulator, SimulatorConfig
+from reference_gateway import Components, Gateway, reapi_config
+from weighbridge.errors import HarnessError
+from weighbridge.evidence import Request
+from weighbridge.locate import folder
+from weighbridge.target import Target, load
+from weighbridge.wire import Timeouts, exchange
+
+#: The gateway asks the media provider this often; tasks in a run last some 50 ms.
+_TASK_POLL_S = 0.02
+#: Long enough for every directed call, short enough that a hanging upstream ends within the run.
+_UPSTREAM_TIMEOUT_S = 20.0
+_START_USD = "100000"
+_START_CREDITS = 1_000_000
+
+_SHAPE_VARIABLES = {
+    "WB_CHAT_URL": "http://127.0.0.1:1/v1",
+    "WB_MESSAGES_URL": "http://127.0.0.1:1",
+    "WB_TASKS_URL": "http://127.0.0.1:1/api/v1",
+    "WB_OPERATOR_URL": "http://127.0.0.1:1/operator/v1",
+    "WB_SIMULATOR_URL": "http://127.0.0.1:1",
+    "WB_OPERATOR_TOKEN": "not-started",
+    "WB_CHAT_KEY": "not-started",
+    "WB_TASKS_KEY": "not-started",
+    "WB_CHAT_ACCOUNT": "not-started",
+    "WB_TASKS_ACCOUNT": "not-started",
+}
+
+#: The embedded target before it is started: enough to plan a run, nothing to call.
+EMBEDDED_SHAPE: Target = load(folder("targets") / "embedded.yaml", _SHAPE_VARIABLES)
+EMBEDDED_PROFILES = EMBEDDED_SHAPE.profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A started simulator and gateway, with the variables that `targets/embedded.yaml` wants."""
+
+    target: Target
+    variables: Mapping[str, str]
+
+
+async def _operator(url: str, operator_token: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    seen = await exchange(
+        Request(
+            "POST",
+            f"{url}/accounts",
+            (("Authorization", f"Bearer {operator_token}"), ("Content-Type", "application/json")),
+            json.dumps(body).encode(),
+        ),
+        id="embed",
+        epoch=time.perf_counter(),
+        timeouts=Timeouts(5, 10, 10),
+    )
+    if seen.status != 201 or not isinstance(seen.json, dict):
+        raise HarnessError(f"the reference gateway did not make an account ({seen.status}: {seen.detail})")
+    return seen.json
+
+
+_MODELS = {"gpt-5.5": "openai", "claude-opus-4-8": "anthropic", "claude-sonnet-4-6": "anthropic"}
+
+
+def _groups() -> dict[str, Any]:
+    """Two more token groups: one on other channels, one with a limit (see `groups` in the target file)."""
+    return {
+        "side": {"routes": {model: f"{family}-side" for model, family in _MODELS.items()}},
+        "limited": {"routes": dict(_MODELS), "requests_per_second": 5},
+    }
+
+
+def _side_channels(simulator_url: str) -> dict[str, Any]:
+    """Channels that the simulator's journal tells apart by their path."""
+    side = f"{simulator_url}/u/side"
+    return {
+        "openai-side": {"dialect": "openai", "url": f"{side}/v1", "key": "side-channel-key"},
+        "anthropic-side": {"dialect": "anthropic", "url": side, "key": "side-channel-key"},
+    }
+
+
+@asynccontextmanager
+async def gateway_on(simulator_url: str, components: Components | None = None) -> AsyncIterator[Pair]:
+    """The reference gateway, or a variant of it, in front of a running simulator.
+
+    Args:
+        simulator_url: root of the simulator.
+        components: the gateway's parts; a defect replaces one of them.
+    """
+    operator_token = f"operator-{secrets.token_hex(16)}"
+    config = reapi_config(
+        openai_url=f"{simulator_url}/v1",
+        anthropic_url=simulator_url,
+        media_url=simulator_url,
+        upstream_key=f"upstream-{secrets.token_hex(8)}",
+        operator_token=operator_token,
+        groups=_groups(),
+        channels=_side_channels(simulator_url),
+        task_poll_interval_s=_TASK_POLL_S,
+        upstream_timeout_s=_UPSTREAM_TIMEOUT_S,
+    )
+    async with Gateway(config, components) as gateway:
+        chat = await _operator(
+            gateway.operator_url, operator_token, {"workspace": "chat", "balance_usd": _START_USD}
+        )
+        tasks = await _operator(
+            gateway.operator_url, operator_token, {"workspace": "tasks", "credits": _START_CREDITS}
+        )
+        variables = {
+            "WB_CHAT_URL": gateway.chat_url,
+            "WB_MESSAGES_URL": gateway.messages_url,
+            "WB_TASKS_URL": gateway.tasks_url,
+            "WB_OPERATOR_URL": gateway.operator_url,
+            "WB_SIMULATOR_URL": simulator_url,
+            "WB_OPERATOR_TOKEN": operator_token,
+            "WB_CHAT_KEY": chat["key"],
+            "WB_TASKS_KEY": tasks["key"],
+            "WB_CHAT_ACCOUNT": chat["account"],
+            "WB_TASKS_ACCOUNT": tasks["account"],
+        }
+        target = load(folder("targets") / "embedded.yaml", variables)
+        yield Pair(replace(target, place="the embedded target"), variables)
+
+
+@asynccontextmanager
+async def embedded(components: Components | None = None) -> AsyncIterator[Target]:
+    """Simulator and reference gateway, started; yields the target to judge."""
+    async with serving(components) as pair:
+        yield pair.target
+
+
+@asynccontextmanager
+async def serving(components: Components | None = None) -> AsyncIterator[Pair]:
+    """As `embedded`, with the variables that other commands need to use the pair."""
+    async with Simulator(SimulatorConfig()) as simulator, gateway_on(simulator.url, components) as pair:
+        yield pair

@@ -1,0 +1,201 @@
+"""Gathers the evidence of a run: one event loop, probes side by side under leases, then the join.
+
+The engine knows nothing of requirements. It gets the names of probes, runs them stage by stage and
+returns an `Observation` for each, with the upstream side joined in by correlation id at the very end, so
+that calls a gateway makes after its caller has gone are counted as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from weighbridge import tolerances
+from weighbridge.capabilities import capabilities
+from weighbridge.errors import HarnessError, WeighbridgeError
+from weighbridge.evidence import Call, Observation, RunFacts, UpstreamCall
+from weighbridge.hooks import HookRunner
+from weighbridge.lab import PROBES, Lab, Probe, Shared, Stage, correlation_ids, tls_context
+from weighbridge.preflight import preflight
+from weighbridge.redaction import Secrets
+from weighbridge.simulator import SimulatorControl
+from weighbridge.target import Target
+from weighbridge.wire import Timeouts
+
+#: Called with the number of finished probes, their total, and what happened last.
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to gather.
+
+    Attributes:
+        concurrency: calls in flight over all principals.
+        seed: for generators.
+        allow_commands: whether command hooks may run.
+        timeout: seconds for one call, if the operator bounds it below the default.
+    """
+
+    concurrency: int = 64
+    seed: int = 0
+    allow_commands: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that one run observed."""
+
+    facts: RunFacts
+    observations: dict[str, Observation]
+    preflight: tuple[Call, ...]
+    unwired: tuple[str, ...]
+    duration: float
+    accounts_made: int = 0
+
+
+def facts_of(target: Target) -> RunFacts:
+    """What checks need of a target file."""
+    return RunFacts(
+        models=dict(target.models),
+        rates={model: dict(card) for model, card in target.rates.items()},
+        resolution={name: source.resolution for name, source in target.balance.items()},
+        task_prices=dict(target.task_prices),
+        limits={name: principal.requests_per_second for name, principal in target.principals.items()},
+        features=dict(target.features),
+        groups=tuple(target.groups),
+        retry_policy=target.retry_policy,
+        wired=target.simulator is not None,
+    )
+
+
+def _shared(target: Target, settings: Settings) -> Shared:
+    known = target.timeouts
+    total = settings.timeout or known.get("total", tolerances.CALL_TOTAL_S)
+    return Shared(
+        target=target,
+        facts=facts_of(target),
+        epoch=time.perf_counter(),
+        secrets=Secrets(target.secrets()),
+        hooks=HookRunner(settings.allow_commands),
+        control=SimulatorControl(target.simulator) if target.simulator else None,
+        tls=tls_context(target),
+        timeouts=Timeouts(
+            known.get("connect", tolerances.CONNECT_S),
+            min(total, known.get("first_byte", tolerances.FIRST_BYTE_S)),
+            total,
+        ),
+        seed=settings.seed,
+        concurrency=asyncio.Semaphore(settings.concurrency),
+        ids=correlation_ids(),
+    )
+
+
+def _blocked(probe: Probe, target: Target) -> str | None:
+    """The capability that a probe lacks, or None if it can run."""
+    if probe.surface not in target.surfaces:
+        return f"surfaces.{probe.surface}"
+    declared = capabilities(target, probe.surface)
+    return next((name for name in probe.needs if name not in declared), None)
+
+
+async def _observe(probe: Probe, shared: Shared) -> Observation:
+    lab = Lab(shared, probe.name)
+    error = None
+    try:
+        await probe.function(lab)
+    except WeighbridgeError as problem:
+        error = str(problem)
+    except Exception as problem:  # noqa: BLE001 - one broken probe must not lose what the others saw
+        error = f"the probe {probe.name} failed: {type(problem).__name__}: {problem}"
+    return Observation(
+        probe=probe.name,
+        calls=tuple(lab.calls),
+        readings=tuple(lab.readings),
+        missing=tuple(lab.missing.items()),
+        contaminated=tuple(lab.contaminated),
+        notes=tuple(lab.notes),
+        error=error,
+    )
+
+
+def join(
+    observation: Observation, seen: dict[str, tuple[UpstreamCall, ...]], unwired: Iterable[str]
+) -> Observation:
+    """The observation with the upstream side of each call. A call to an unwired model keeps none."""
+    dark = set(unwired)
+    return replace(
+        observation,
+        calls=tuple(
+            call if call.model in dark else replace(call, upstream=seen.get(call.id, ()))
+            for call in observation.calls
+        ),
+    )
+
+
+async def gather(
+    target: Target,
+    probes: Iterable[str],
+    surfaces: tuple[str, ...],
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Evidence:
+    """Preflight the target, run the probes, join both sides.
+
+    Raises:
+        WeighbridgeError: preflight found a reason to stop, or the simulator went away.
+    """
+    shared = _shared(target, settings)
+    report = progress or (lambda _done, _total, _what: None)
+    wanted = [PROBES[name] for name in dict.fromkeys(probes) if name in PROBES]
+    report(0, len(wanted), "preflight")
+    lab = Lab(shared, "preflight")
+    first = await preflight(lab, surfaces)
+    observations: dict[str, Observation] = {}
+
+    async def one(probe: Probe) -> None:
+        blocked = _blocked(probe, target)
+        if blocked is not None:
+            observations[probe.name] = Observation(probe.name, missing=(("*", blocked),))
+        else:
+            observations[probe.name] = await _observe(probe, shared)
+        report(len(observations), len(wanted), probe.name)
+
+    for stage in Stage:
+        async with asyncio.TaskGroup() as group:
+            for probe in wanted:
+                if probe.stage is stage:
+                    group.create_task(one(probe), name=probe.name)
+    preflight_calls = first.calls
+    if shared.control is not None:
+        report(len(observations), len(wanted), "joining the upstream side")
+        calls = [call for observation in observations.values() for call in observation.calls]
+        seen = await shared.control.settled_calls(call.id for call in [*calls, *first.calls])
+        observations = {name: join(item, seen, first.unwired) for name, item in observations.items()}
+        preflight_calls = tuple(replace(call, upstream=seen.get(call.id, ())) for call in first.calls)
+    await _remove_accounts(shared)
+    return Evidence(
+        facts=shared.facts,
+        observations=observations,
+        preflight=preflight_calls,
+        unwired=first.unwired,
+        duration=time.perf_counter() - shared.epoch,
+        accounts_made=len(shared.accounts),
+    )
+
+
+async def _remove_accounts(shared: Shared) -> None:
+    """Leave nothing behind where the target file says how; a failure to tidy up is no finding."""
+    lab = Lab(shared, "clean-up")
+    hooked = {where for what, where in shared.target.hooks if what == "remove_account"}
+    if not hooked:
+        return
+    made = {dict(who.ids).get("account", who.key): who for who in shared.accounts}
+    for who in made.values():
+        try:
+            await lab.steer("remove_account", who)
+        except HarnessError as error:
+            lab.notes.append(str(error))

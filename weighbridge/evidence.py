@@ -1,0 +1,293 @@
+"""What was observed: exchanges, the upstream side of them, readings of money. No judgement here.
+
+Every value is frozen and can be written as JSON and read back without loss, so a recorded run can be
+judged again with newer checks. Times are seconds on the run's own monotonic clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from weighbridge.scenario import Scenario
+from weighbridge.sse import Event, parse
+
+
+class Ending(StrEnum):
+    """How a connection ended, told apart as far as a socket can tell."""
+
+    COMPLETE = "complete"
+    CLOSED = "closed"  # FIN before the message was whole
+    RESET = "reset"  # RST
+    TIMEOUT = "timeout"
+    LEFT = "left"  # we hung up on purpose
+    TOO_LARGE = "too_large"
+    REFUSED = "refused"  # no connection came about
+    INVALID = "invalid"  # not HTTP
+
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def header(headers: Headers, name: str) -> str | None:
+    """The first value of a header, or None; names compare without case."""
+    wanted = name.lower()
+    return next((value for key, value in headers if key.lower() == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What we sent. Secrets in `headers` are redacted when evidence is made."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Body bytes of one socket read, after HTTP framing was removed."""
+
+    at: float
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Response:
+    """What came back: head, and every piece of the body with its time of arrival."""
+
+    status: int
+    headers: Headers
+    chunks: tuple[Chunk, ...]
+
+    @cached_property
+    def body(self) -> bytes:
+        """The whole body as received."""
+        return b"".join(chunk.data for chunk in self.chunks)
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON, or None where it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The body as server-sent events, with the arrival time of the chunk that completed each."""
+        return parse(tuple((chunk.at, chunk.data) for chunk in self.chunks))
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters, in lower case; empty where the header is absent."""
+        return (header(self.headers, "content-type") or "").partition(";")[0].strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The body for people."""
+        return self.body.decode("utf-8", errors="replace")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its response, from the client's side.
+
+    Attributes:
+        id: correlation id; the same id is inside the request's scenario token.
+        started: seconds since the run began when the first byte was sent.
+        head_at: seconds after `started` when the response head was whole.
+        ended_at: seconds after `started` when the exchange was over.
+        detail: what the socket said about the ending, for people.
+    """
+
+    id: str
+    request: Request
+    response: Response | None
+    ending: Ending
+    started: float
+    ended_at: float
+    head_at: float | None = None
+    detail: str = ""
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status, or None where no head arrived."""
+        return self.response.status if self.response else None
+
+    @property
+    def ok(self) -> bool:
+        """A 2xx whose body arrived whole."""
+        return self.status is not None and 200 <= self.status < 300 and self.ending is Ending.COMPLETE
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON, or None."""
+        return self.response.json if self.response else None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCall:
+    """One request as the simulator received it behind the target."""
+
+    seq: int
+    id: str | None
+    upstream: str
+    provider: str
+    operation: str
+    method: str
+    path: str
+    headers: Headers
+    credential: str | None
+    body: str
+    model: str | None
+    stream: bool
+    arrived_ns: int
+    status: int | None
+    events_sent: int
+    ending: str
+    caller_left_ns: int | None = None
+    finished_ns: int | None = None
+    head_sent_ns: int | None = None
+    first_content_ns: int | None = None
+
+    @property
+    def json(self) -> Any:
+        """The received body as JSON, or None."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def is_model_call(self) -> bool:
+        """Whether this is a POST that makes a provider work, as opposed to a poll or a file read."""
+        return self.method == "POST" and self.operation in {"chat", "messages", "responses", "submit"}
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """An exchange with its meaning in the run, and its upstream side where the target is wired.
+
+    Compared and hashed by identity: two calls are never the same call.
+
+    Attributes:
+        situation: what the probe did, for checks to select by: `plain`, `upstream-500`, ...
+        role: role of the model in the target file (`openai`, `anthropic`, `image`), if any.
+        upstream: the calls that the simulator saw under the same id; None when not wired.
+        retried: an unprovoked 429 preceded this exchange (its id).
+    """
+
+    exchange: Exchange
+    situation: str
+    surface: str
+    role: str | None = None
+    model: str | None = None
+    principal: str = ""
+    scenario: Scenario | None = None
+    streamed: bool = False
+    upstream: tuple[UpstreamCall, ...] | None = None
+    retried: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The correlation id."""
+        return self.exchange.id
+
+    @property
+    def posts(self) -> int | None:
+        """How many provider POSTs the call caused, or None when that was not observable."""
+        if self.upstream is None:
+            return None
+        return sum(1 for call in self.upstream if call.is_model_call)
+
+    @property
+    def label(self) -> str:
+        """Names the case in a message."""
+        parts = [self.situation, self.model or self.role or "", "streamed" if self.streamed else ""]
+        return " / ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of an account's money.
+
+    Attributes:
+        amount: pico-dollars on chat surfaces, whole credits on the task gateway.
+        after: id of the last call whose effect the reading should show, or None for the first one.
+        waited: seconds spent until the value settled.
+    """
+
+    situation: str
+    moment: str
+    surface: str
+    principal: str
+    amount: int
+    at: float
+    after: str | None = None
+    waited: float = 0.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that one probe saw.
+
+    Attributes:
+        missing: why parts of the evidence could not be had, by situation ('*' for all of it).
+        contaminated: situations in which the target was unhealthy before the probe began.
+        notes: findings of a generator, in its own words, for its own check.
+    """
+
+    probe: str
+    calls: tuple[Call, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    missing: tuple[tuple[str, str], ...] = ()
+    contaminated: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+    def where(
+        self, *situations: str, role: str | None = None, streamed: bool | None = None
+    ) -> tuple[Call, ...]:
+        """The calls of these situations (all without any), in the order in which they were made."""
+        return tuple(
+            call
+            for call in self.calls
+            if (not situations or call.situation in situations)
+            and (role is None or call.role == role)
+            and (streamed is None or call.streamed is streamed)
+        )
+
+    def money(self, situation: str, moment: str) -> Reading | None:
+        """The reading of a situation at a moment (`before`, `after`, ...)."""
+        return next((r for r in self.readings if r.situation == situation and r.moment == moment), None)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self.calls)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the target file says that a check needs in order to judge; part of the recorded evidence.
+
+    Attributes:
+        rates: pico-dollars per token, by model and kind (`input`, `output`, `cache_read`, ...).
+        limits: declared requests per second by principal.
+        task_prices: credits by model.
+        models: model name by role.
+    """
+
+    models: dict[str, str] = field(default_factory=dict)
+    rates: dict[str, dict[str, int]] = field(default_factory=dict)
+    resolution: dict[str, int] = field(default_factory=dict)
+    task_prices: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    features: dict[str, bool] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    retry_policy: str = ""
+    wired: bool = False

@@ -1,0 +1,42 @@
+"""Runs generators (Hypothesis, Schemathesis) beside the event loop of a run.
+
+A generator is synchronous and drives its examples one after another, so it lives in a thread of its own
+and hands each call to the loop. What it sent is recorded like any other evidence; its check judges the
+record, so a finding can be judged again without generating anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Bridge:
+    """Lets a thread run coroutines on the run's loop, within a budget of calls."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, budget: int) -> None:
+        self._loop = loop
+        self._left = budget
+
+    def spent(self) -> bool:
+        """Whether the budget is used up."""
+        return self._left <= 0
+
+    def run(self, coroutine: Coroutine[Any, Any, T], *, cost: int = 1) -> T:
+        """Run it on the loop and wait for its result."""
+        self._left -= cost
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+async def generate(function: Callable[[Bridge], None], *, budget: int) -> None:
+    """Run a generator in a thread until it ends.
+
+    Args:
+        function: takes the bridge and makes its calls through it.
+        budget: calls that it may make; it looks at `Bridge.spent` and stops by itself.
+    """
+    bridge = Bridge(asyncio.get_running_loop(), budget)
+    await asyncio.to_thread(function, bridge)

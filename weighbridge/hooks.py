@@ -1,0 +1,132 @@
+"""Runs the target file's hooks: an HTTP request template or a command that yields values.
+
+Placeholders such as `{account}` or `{key}` in URL, headers and body are filled from the principal at
+hand; `"{balance:int}"` in a body becomes a bare number. What a hook answers is JSON; `$.a.b[0]` picks from it. A command prints JSON, or one bare number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from weighbridge.errors import HarnessError
+from weighbridge.evidence import Ending, Request
+from weighbridge.target import Hook
+from weighbridge.wire import Timeouts, exchange
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_INTEGER = re.compile(r'"\{([a-z_]+):int\}"')
+_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]")
+_TIMEOUTS = Timeouts(connect=5.0, first_byte=30.0, total=30.0)
+
+
+class HookError(HarnessError):
+    """A hook of the target file did not do what it is there for."""
+
+
+def pick(document: Any, path: str) -> Any:
+    """The value at `$.a.b[0]`.
+
+    Raises:
+        HookError: the path is malformed or leads nowhere.
+    """
+    if not path.startswith("$") or _STEP.sub("", path[1:]):
+        raise HookError(f"{path!r} is no path of the form $.member[0].member")
+    value = document
+    for name, index in _STEP.findall(path):
+        try:
+            value = value[name] if name else value[int(index)]
+        except (KeyError, IndexError, TypeError):
+            raise HookError(f"nothing is at {path} in {json.dumps(document)[:200]}") from None
+    return value
+
+
+def fill(template: str, values: Mapping[str, str], *, quote: bool = False) -> str:
+    """The template with its placeholders filled.
+
+    Args:
+        template: text with `{name}` placeholders.
+        values: what they stand for.
+        quote: the text is JSON, so values are escaped for the inside of a JSON string.
+
+    Raises:
+        HookError: a placeholder has no value.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise HookError(
+                f"the hook needs {{{match[1]}}}, which is not known here (known: {', '.join(sorted(values))})"
+            )
+        value = values[match[1]]
+        return json.dumps(value)[1:-1] if quote else value
+
+    if quote:
+        template = _INTEGER.sub(lambda match: str(int(one(match))), template)
+    return _PLACEHOLDER.sub(one, template)
+
+
+@dataclass(frozen=True, slots=True)
+class HookRunner:
+    """Runs hooks; commands only when the operator allowed them."""
+
+    allow_commands: bool = False
+
+    async def run(self, hook: Hook, values: Mapping[str, str]) -> dict[str, Any]:
+        """The picked values by name; the whole answer under the name `*`.
+
+        Raises:
+            HookError: the hook failed or answered something else than it should.
+        """
+        answer = await (self._command(hook, values) if hook.command else self._http(hook, values))
+        return {"*": answer} | {name: pick(answer, path) for name, path in hook.pick}
+
+    async def _http(self, hook: Hook, values: Mapping[str, str]) -> Any:
+        url = fill(hook.url, values)
+        headers = tuple((name, fill(value, values)) for name, value in hook.headers)
+        body = b"" if hook.body is None else fill(hook.body, values, quote=True).encode()
+        if body:
+            headers = (*headers, ("Content-Type", "application/json"))
+        seen = await exchange(
+            Request(hook.method, url, headers, body), id="hook", epoch=time.perf_counter(), timeouts=_TIMEOUTS
+        )
+        if seen.ending is not Ending.COMPLETE or seen.status is None or not 200 <= seen.status < 300:
+            raise HookError(
+                f"the hook {hook.method} {url} failed: {seen.detail or f'it answered {seen.status}'}"
+            )
+        return seen.json
+
+    async def _command(self, hook: Hook, values: Mapping[str, str]) -> Any:
+        assert hook.command is not None  # noqa: S101 - the caller chose this branch by it
+        if not self.allow_commands:
+            raise HookError(f"the hook command {hook.command!r} runs only with --allow-commands")
+        words = [fill(word, values) for word in shlex.split(hook.command)]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+        except OSError as error:
+            raise HookError(f"the hook command {words[0]!r} cannot be started: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(_TIMEOUTS.total):
+                out, err = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise HookError(f"the hook command {words[0]!r} took more than {_TIMEOUTS.total:g} s") from None
+        if process.returncode != 0:
+            tail = err.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            raise HookError(f"the hook command {words[0]!r} exited with {process.returncode}: {tail[0]}")
+        text = out.decode(errors="replace").strip()
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise HookError(
+                f"the hook command {words[0]!r} printed {text[:80]!r}, which is neither JSON nor a number"
+            ) from None

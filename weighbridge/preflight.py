@@ -1,0 +1,107 @@
+"""Stops a hopeless run in one sentence, before any check: reachable? key accepted? model known? wired?
+
+Preflight sends one plain call per model (and one poll on the task gateway) with the funded key. What it
+learns beyond go or no-go is whether the scenario token survives the way to the simulator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from weighbridge.errors import HarnessError, KeyRefusedError, UnknownModelError, UnreachableError
+from weighbridge.evidence import Call, Ending
+from weighbridge.lab import Lab
+from weighbridge.target import Principal
+
+#: A poll of this id is the cheapest call that needs a key on the task gateway.
+_NO_SUCH_TASK = "/tasks/task_00000000000000000000000000"
+_NO_ANSWER = {Ending.REFUSED, Ending.TIMEOUT, Ending.RESET, Ending.CLOSED, Ending.INVALID}
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What preflight learned.
+
+    Attributes:
+        calls: the calls that it made.
+        unwired: models whose calls did not reach the declared simulator.
+    """
+
+    calls: tuple[Call, ...]
+    unwired: tuple[str, ...] = ()
+
+
+def _excerpt(call: Call) -> str:
+    response = call.exchange.response
+    return " ".join(response.text.split())[:200] if response else call.exchange.detail
+
+
+def _mentions_model(call: Call, model: str) -> bool:
+    body: Any = call.exchange.json
+    text = (str(body) if body is not None else _excerpt(call)).lower()
+    return "model" in text or model.lower() in text
+
+
+def stop_reason(call: Call, who: Principal, url: str) -> Exception | None:
+    """Why a run against this target makes no sense, or None if the plain call went well. Pure."""
+    seen = call.exchange
+    if seen.ending in _NO_ANSWER and seen.status is None:
+        if seen.ending is Ending.REFUSED:
+            return UnreachableError(
+                f"nothing listens at {url} ({seen.detail}); start the gateway or correct surfaces.{call.surface}.url"
+            )
+        return UnreachableError(
+            f"{url} does not answer as an HTTP server ({seen.detail}); correct surfaces.{call.surface}.url"
+        )
+    if seen.status in {401, 403}:
+        return KeyRefusedError(
+            f"the target refuses the key of {who.name} ({seen.status}: {_excerpt(call)}); put a working key into principals.{who.name}.key"
+        )
+    if call.surface == "tasks" or seen.ok:
+        return None
+    if call.model is not None and seen.status in {400, 404, 422} and _mentions_model(call, call.model):
+        return UnknownModelError(
+            f"the target does not serve the model {call.model!r} ({seen.status}: {_excerpt(call)}); correct models.{call.role}"
+        )
+    if seen.status == 404:
+        return UnreachableError(
+            f"{call.exchange.request.url} answers 404: there is no such route; correct surfaces.{call.surface}.url"
+        )
+    if seen.status in {402, 429}:
+        return HarnessError(
+            f"the target answers {seen.status} to a plain call of {who.name} ({_excerpt(call)}); give this principal money and room"
+        )
+    return UnreachableError(
+        f"a plain call to {call.exchange.request.url} is answered {seen.status} ({_excerpt(call) or seen.detail}); "
+        "the target must serve a plain call before it can be judged"
+    )
+
+
+async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
+    """Make the plain calls of every surface; raise for the first reason to stop.
+
+    Raises:
+        UnreachableError, KeyRefusedError, UnknownModelError, HarnessError: see `stop_reason`.
+    """
+    control = lab.shared.control
+    if control is not None:
+        await control.health()
+    calls: list[Call] = []
+    for surface in surfaces:
+        who = lab.declared(surface)
+        if surface == "tasks":
+            plain = [await lab.send("tasks", _NO_SUCH_TASK, situation="preflight", who=who, method="GET")]
+        else:
+            ask = lab.message if surface == "messages" else lab.chat
+            plain = [await ask(role, "preflight", who) for role in lab.roles(surface)]
+        for call in plain:
+            reason = stop_reason(call, who, lab.target.surfaces[surface].url)
+            if reason is not None:
+                raise reason
+        calls += plain
+    unwired: list[str] = []
+    if control is not None:
+        seen = await control.settled_calls(call.id for call in calls)
+        unwired = [call.model for call in calls if call.model and not seen[call.id]]
+    return Preflight(tuple(calls), tuple(dict.fromkeys(unwired)))

@@ -1,0 +1,90 @@
+"""Money on the chat surface: scripted usage, and the balance before and after each call.
+
+Every case has an account of its own where accounts can be made, so cases run side by side; with one key
+they take turns. Usage is scripted so that each charge is large against any rounding of the balance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from weighbridge.lab import Lab, probe
+from weighbridge.money import LONG_CONTEXT_ABOVE, LONG_CONTEXT_BINARY
+from weighbridge.scenario import Scenario
+
+#: Input sizes around "272K": two that must be standard, the report-only band, two that must be long.
+BOUNDARY = {
+    "boundary-270000": 270_000,
+    "boundary-272000": LONG_CONTEXT_ABOVE,
+    "boundary-272001": LONG_CONTEXT_ABOVE + 1,
+    "boundary-280000": 280_000,
+    "boundary-286721": 286_721,
+}
+assert BOUNDARY["boundary-286721"] > LONG_CONTEXT_BINARY  # noqa: S101 - long under both readings of 272K
+
+
+async def _charged(lab: Lab, role: str, situation: str, scenario: Scenario, *, stream: bool = False) -> None:
+    async with lab.alone("chat") as who:
+        label = f"{situation}/{role}"
+        before = await lab.money(who, label, "before")
+        call = await lab.chat(role, situation, who, scenario=scenario, stream=stream)
+        changed = None if before is None else (lambda amount: amount != before)
+        await lab.money(who, label, "after", after=call, expect=changed)
+
+
+@probe("chat", needs=("upstream", "balance", "rates"))
+async def chat_charges(lab: Lab) -> None:
+    """Plain charges, streamed and not, with and without cached tokens and web searches."""
+    async with asyncio.TaskGroup() as group:
+        for role in lab.roles("chat"):
+            plain = Scenario(prompt_tokens=120_001, completion_tokens=7_003)
+            group.create_task(_charged(lab, role, "charge", plain))
+            group.create_task(_charged(lab, role, "charge-streamed", plain, stream=True))
+            output_only = Scenario(prompt_tokens=1_000, completion_tokens=90_000)
+            group.create_task(_charged(lab, role, "charge-output", output_only))
+            if role.startswith("anthropic"):
+                cached = Scenario(prompt_tokens=100_000, completion_tokens=1_000, cached=80_000)
+                group.create_task(_charged(lab, role, "charge-cached", cached))
+                long = Scenario(prompt_tokens=400_000, completion_tokens=1_000)
+                group.create_task(_charged(lab, role, "charge-long-claude", long))
+            if "web_search" in lab.target.rates.get(lab.target.models[role], {}):
+                search = Scenario(prompt_tokens=10_000, completion_tokens=500, searches=2)
+                group.create_task(_charged(lab, role, "charge-search", search))
+
+
+@probe("chat", needs=("upstream", "balance", "rates"))
+async def chat_boundary(lab: Lab) -> None:
+    """The long-context boundary of the OpenAI-family model, and that output does not move the tier."""
+    async with asyncio.TaskGroup() as group:
+        for role in (name for name in lab.roles("chat") if name.startswith("openai")):
+            for situation, size in BOUNDARY.items():
+                script = Scenario(prompt_tokens=size, completion_tokens=10_000)
+                group.create_task(_charged(lab, role, situation, script))
+            output = Scenario(prompt_tokens=200_000, completion_tokens=100_000)
+            group.create_task(_charged(lab, role, "boundary-output", output))
+            group.create_task(_two_calls(lab, role))
+
+
+async def _two_calls(lab: Lab, role: str) -> None:
+    """Two calls of 200K each in one account: together beyond 272K, alone below."""
+    async with lab.alone("chat") as who:
+        label = f"boundary-sum/{role}"
+        before = await lab.money(who, label, "before")
+        script = Scenario(prompt_tokens=200_000, completion_tokens=1_000)
+        await lab.chat(role, "boundary-sum", who, scenario=script)
+        call = await lab.chat(role, "boundary-sum", who, scenario=script)
+        changed = None if before is None else (lambda amount: amount != before)
+        await lab.money(who, label, "after", after=call, expect=changed)
+
+
+@probe("chat", needs=("upstream", "balance", "rates"))
+async def chat_concurrent_charges(lab: Lab) -> None:
+    """Fifty calls in flight in one account, each of another size: the sum must be exact."""
+    role = lab.roles("chat")[0]
+    async with lab.alone("chat") as who:
+        label = f"concurrent/{role}"
+        before = await lab.money(who, label, "before")
+        scripts = [Scenario(prompt_tokens=10_000 + 7 * i, completion_tokens=100 + i) for i in range(50)]
+        calls = await asyncio.gather(*(lab.chat(role, "concurrent", who, scenario=s) for s in scripts))
+        changed = None if before is None else (lambda amount: amount != before)
+        await lab.money(who, label, "after", after=calls[-1], expect=changed)

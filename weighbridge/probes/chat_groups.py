@@ -1,0 +1,54 @@
+"""Token groups of the chat surface: which channel serves, and the rate limit of each group."""
+
+from __future__ import annotations
+
+import asyncio
+
+from weighbridge import tolerances
+from weighbridge.lab import Lab, probe
+
+#: A burst this many times the limit exceeds it under any alignment of one-second windows.
+BURST_FACTOR = 2
+
+
+def _limited(lab: Lab) -> tuple[str, float] | None:
+    """The declared group with the lowest limit, and that limit."""
+    limits = {name: limit for name, limit in lab.target.groups.items() if limit}
+    return min(limits.items(), key=lambda item: item[1]) if limits else None
+
+
+@probe("chat", needs=("upstream", "groups"))
+async def chat_groups(lab: Lab) -> None:
+    """A call in every declared group, and one that names none, and one that names an unknown one."""
+    async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
+        for role in lab.roles("chat"):
+            group.create_task(lab.chat(role, "group-none", who))
+            for name, limit in lab.target.groups.items():
+                if not limit:
+                    group.create_task(lab.chat(role, f"group:{name}", who, change={"group": name}))
+        role = lab.roles("chat")[0]
+        group.create_task(lab.chat(role, "group-unknown", who, change={"group": "weighbridge-no-such-group"}))
+
+
+@probe("chat", needs=("groups",))
+async def chat_group_limit(lab: Lab) -> None:
+    """Exceed one group's limit, try another group meanwhile, back off, and look at the money."""
+    limited = _limited(lab)
+    if limited is None:
+        lab.miss("*", "groups.<name>.requests_per_second")
+        return
+    name, limit = limited
+    other = next(group for group in lab.target.groups if group != name)
+    role = lab.roles("chat")[0]
+    async with lab.alone("chat") as who:
+        await lab.money(who, "group-burst", "before")
+        size = int(limit) * BURST_FACTOR + 1
+        burst = [
+            lab.chat(role, "group-burst", who, change={"group": name}, provoked=True, paced=False)
+            for _ in range(size)
+        ]
+        last = (await asyncio.gather(*burst))[-1]
+        await lab.chat(role, "group-other", who, change={"group": other}, provoked=True)
+        await asyncio.sleep(1 + tolerances.RATE_WINDOW_SLACK_S)
+        await lab.chat(role, "group-recovered", who, change={"group": name}, provoked=True)
+        await lab.money(who, "group-burst", "after", after=last)

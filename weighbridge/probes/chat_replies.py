@@ -1,0 +1,166 @@
+"""Healthy chat completions: plain, streamed, with tools, cut by max_tokens. One call serves many checks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from weighbridge.lab import Lab, probe
+from weighbridge.scenario import Scenario
+
+#: Multi-byte characters of two, three and four bytes, and a quote and a backslash that JSON escapes.
+TEXT = 'Weighed: naïve café, 東京, 🚚 and "quoted" back\\slash.'
+WEATHER_ARGUMENTS = {"city": "Tōkyō"}
+WEATHER_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Look up the current weather for a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+#: A one-pixel PNG.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@probe("chat")
+async def chat_replies(lab: Lab) -> None:
+    """Plain and streamed replies of one scripted text, for every model."""
+    async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
+        for role in lab.roles("chat"):
+            script = Scenario(text=TEXT, chunks=9, prompt_tokens=1234, completion_tokens=321)
+            for stream in (False, True):
+                group.create_task(lab.chat(role, "plain", who, scenario=script, stream=stream))
+            group.create_task(lab.chat(role, "plain", who, scenario=script))
+            # A model of a stranger may answer in words; only our own can be scripted to choose the tool.
+            tools = {"tools": [WEATHER_TOOL], "tool_choice": "auto" if lab.wired else "required"}
+            call = Scenario(tool="get_weather", args=json.dumps(WEATHER_ARGUMENTS), finish="tool_calls")
+            for stream in (False, True):
+                group.create_task(
+                    lab.chat(
+                        role,
+                        "tool-call",
+                        who,
+                        scenario=call,
+                        stream=stream,
+                        change=tools,
+                        prompt="Weather in Tokyo?",
+                    )
+                )
+            for stream in (False, True):
+                group.create_task(
+                    lab.chat(
+                        role,
+                        "low-cap",
+                        who,
+                        stream=stream,
+                        change={"max_tokens": 3},
+                        prompt="Count to one hundred.",
+                    )
+                )
+
+
+@probe("chat")
+async def chat_requests(lab: Lab) -> None:
+    """Valid requests of every documented shape."""
+    async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
+        for role in lab.roles("chat"):
+            for name, change in _valid_changes(role).items():
+                group.create_task(_shaped(lab, role, name, change, who))
+
+
+async def _shaped(lab: Lab, role: str, name: str, change: dict[str, Any], who: Any) -> None:
+    """A valid request; the token goes into the last user text wherever the shape puts it."""
+    id_ = lab.shared.ids()
+    text = f"Say hello. {lab.mark(id_, None)}"
+    filled = json.loads(json.dumps(change).replace('"@text"', json.dumps(text)))
+    await lab.chat(role, name, who, change=filled, correlation_id=id_)
+
+
+def _valid_changes(role: str) -> dict[str, dict[str, Any]]:
+    user = {"role": "user", "content": "@text"}
+    tool_turn = [
+        {"role": "user", "content": "Weather in Tokyo?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "get_weather", "arguments": '{"city":"Tokyo"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees, rain"},
+        user,
+    ]
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    shapes: dict[str, dict[str, Any]] = {
+        "roles": {
+            "messages": [
+                {"role": "system", "content": "You are terse."},
+                {"role": "user", "content": "Hello"},
+                {"role": "assistant", "content": "Hello."},
+                user,
+            ]
+        },
+        "content-parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "@text"}]}]},
+        "top-p": {"top_p": 0.5},
+        "stream-false": {"stream": False},
+        "temperature-low": {"temperature": 0},
+        "temperature-and-top-p": {"temperature": 0.7, "top_p": 0.9},
+        "group-default": {"group": "default"},
+        "tool-result": {"messages": tool_turn, "tools": [WEATHER_TOOL]},
+        "image-data": {"messages": [{"role": "user", "content": [{"type": "text", "text": "@text"}, image]}]},
+    }
+    if role.startswith("openai"):
+        shapes |= {
+            "no-max-tokens": {},
+            "temperature-high": {"temperature": 2},
+            "penalties": {"frequency_penalty": -2, "presence_penalty": 2},
+            "full-set": {
+                "group": "default",
+                "temperature": 0.7,
+                "top_p": 1,
+                "frequency_penalty": 0,
+                "presence_penalty": 0,
+            },
+            "pass-through": PASS_THROUGH,
+            "other-openai-fields": {"max_completion_tokens": 64, "metadata": {"a": "b"}, "store": False},
+        }
+        shapes |= {
+            f"effort-{word}": {"reasoning_effort": word}
+            for word in ("none", "low", "medium", "high", "xhigh")
+        }
+    else:
+        shapes |= {
+            "max-tokens-4096": {"max_tokens": 4096},
+            "max-tokens-128000": {"max_tokens": 128000},
+            "temperature-0.7": {"temperature": 0.7},
+            "tool-choice-none": {"tools": [WEATHER_TOOL], "tool_choice": "none"},
+            "tool-choice-required": {"tools": [WEATHER_TOOL], "tool_choice": "required"},
+            "tool-choice-named": {
+                "tools": [WEATHER_TOOL],
+                "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+            },
+        }
+    return shapes
+
+
+#: Every field that S2 promises to pass through unchanged, with a value that no default equals.
+PASS_THROUGH: dict[str, Any] = {
+    "max_tokens": 77,
+    "stop": ["\n\n", "END"],
+    "n": 2,
+    "seed": 12345,
+    "tools": [WEATHER_TOOL],
+    "tool_choice": "auto",
+    "response_format": {"type": "json_object"},
+    "logprobs": True,
+    "top_logprobs": 3,
+    "user": "tenant-42",
+    "parallel_tool_calls": False,
+    "reasoning_effort": "low",
+}

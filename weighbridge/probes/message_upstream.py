@@ -1,0 +1,145 @@
+"""Messages whose provider fails, and what the target sends to its provider.
+
+Failure probes hold the model alone, make a healthy call first, and run after every probe that needs the
+model healthy. Each failure is followed by a reading of money where money can be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from weighbridge.bait import UPSTREAM_SECRET
+from weighbridge.evidence import Call
+from weighbridge.lab import Lab, Stage, probe
+from weighbridge.probes.message_replies import WEATHER_TOOL
+from weighbridge.scenario import Scenario
+from weighbridge.wire import Leave
+
+#: A streamed reply with a price, so that a charge for a failure cannot hide in a rounding.
+_COSTLY = Scenario(prompt_tokens=50_000, completion_tokens=5_000, chunks=8, after=3)
+
+#: situation -> (scenario, streamed)
+FAILURES: dict[str, tuple[Scenario, bool]] = {
+    "upstream-500": (
+        Scenario(fault="status", status=500, message=f"provider broke {UPSTREAM_SECRET}"),
+        False,
+    ),
+    "upstream-429": (Scenario(fault="status", status=429), False),
+    "upstream-401": (Scenario(fault="status", status=401, message=f"bad key {UPSTREAM_SECRET}"), False),
+    "upstream-reset": (Scenario(fault="reset_before_headers"), False),
+    "upstream-close": (Scenario(fault="close_before_headers"), False),
+    "upstream-garbled": (Scenario(fault="bad_json"), False),
+    "upstream-500-streamed": (Scenario(fault="status", status=500), True),
+    "broken-stream": (replace(_COSTLY, fault="reset"), True),
+    "cut-stream": (replace(_COSTLY, fault="close"), True),
+    "early-end": (replace(_COSTLY, fault="end_early"), True),
+    "error-event": (replace(_COSTLY, fault="error_event"), True),
+}
+
+#: Native options that must reach the provider as sent, in groups that the format allows together.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "options": {
+        "stop_sequences": ["\n\nEND", "###"],
+        "top_k": 40,
+        "metadata": {"user_id": "tenant-42"},
+    },
+    "thinking": {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2048},
+    "tools": {"tools": [WEATHER_TOOL], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+}
+#: The documented recipe's "800K-token reference document", at four characters a token.
+_LONG_CHARACTERS = 4 * 800_000
+_KEPT_BYTES = 4096
+
+
+@probe("messages", stage=Stage.FAILING)
+async def message_upstream_failures(lab: Lab) -> None:
+    """Every failure on every model, each in an account of its own where accounts can be made."""
+    if not lab.wired:
+        for situation in FAILURES:
+            lab.miss(situation, "upstream")
+        return
+    await asyncio.gather(*(_failures_of(lab, role) for role in lab.roles("messages")))
+
+
+async def _failures_of(lab: Lab, role: str) -> None:
+    async with lab.model_alone(lab.target.models[role]):
+        for situation, (scenario, stream) in FAILURES.items():
+            async with lab.alone("messages") as who:
+                if not await lab.healthy("messages", role, situation, who):
+                    continue
+                label = f"{situation}/{role}"
+                before = await lab.money(who, label, "before")
+                call = await lab.message(role, situation, who, scenario=scenario, stream=stream)
+                if before is not None:
+                    await lab.money(who, label, "after", after=call)
+
+
+@probe("messages", stage=Stage.FAILING, needs=("upstream", "balance"))
+async def message_retry_after_failure(lab: Lab) -> None:
+    """A call fails at the provider, the customer sends the same again, and that succeeds: one bill."""
+    await asyncio.gather(*(_retry(lab, role) for role in lab.roles("messages")))
+
+
+async def _retry(lab: Lab, role: str) -> None:
+    good = Scenario(prompt_tokens=40_000, completion_tokens=2_000)
+    breaks = {
+        "retry-500": (Scenario(fault="status", status=500), False),
+        "retry-broken": (replace(_COSTLY, fault="reset"), True),
+    }
+    async with lab.model_alone(lab.target.models[role]):
+        for situation, (scenario, stream) in breaks.items():
+            async with lab.alone("messages") as who:
+                if not await lab.healthy("messages", role, situation, who):
+                    continue
+                label = f"{situation}/{role}"
+                await lab.money(who, label, "before")
+                await lab.message(role, situation, who, scenario=scenario, stream=stream)
+                call = await lab.message(role, f"{situation}:second", who, scenario=good)
+                await lab.money(who, label, "after", after=call)
+
+
+@probe("messages", needs=("upstream",))
+async def message_upstream_side(lab: Lab) -> None:
+    """Identical calls, parallel calls with a text of their own each, native options, a very long prompt."""
+    async with lab.sharing("messages") as who, asyncio.TaskGroup() as group:
+        for role in lab.roles("messages"):
+            same = lab.shared.ids()
+            for _ in range(2):
+                group.create_task(lab.message(role, "identical", who, correlation_id=same))
+            for number in range(10):
+                own = Scenario(text=f"Answer {number} of {role}, and of no one else.", chunks=5, gap_ms=2)
+                group.create_task(lab.message(role, "parallel", who, scenario=own, stream=number % 2 == 1))
+            for name, change in OPTIONS.items():
+                group.create_task(lab.message(role, name, who, change=change))
+        group.create_task(_long_prompt(lab, lab.roles("messages")[0]))
+
+
+async def _long_prompt(lab: Lab, role: str) -> None:
+    """Sent in whole; the evidence keeps its beginning, since the rest says nothing and weighs megabytes."""
+    line = f"{lab.shared.ids()}: one line of a long reference document, to be weighed as a whole.\n"
+    document = (line * (_LONG_CHARACTERS // len(line) + 1))[:_LONG_CHARACTERS]
+    system = [{"type": "text", "text": document, "cache_control": {"type": "ephemeral"}}]
+    async with lab.alone("messages") as who:
+        call = await lab.message(role, "long-prompt", who, change={"system": system}, keep=False)
+    lab.calls.append(_shortened(call))
+
+
+def _shortened(call: Call) -> Call:
+    request = replace(call.exchange.request, body=call.exchange.request.body[:_KEPT_BYTES])
+    return replace(call, exchange=replace(call.exchange, request=request))
+
+
+@probe("messages", needs=("upstream",))
+async def message_pacing(lab: Lab) -> None:
+    """A slow stream, to see whether events are relayed as they come; and one that the client leaves."""
+    slow = Scenario(chunks=10, gap_ms=30, ttft_ms=0)
+    endless = Scenario(chunks=2000, gap_ms=20, ttft_ms=0)
+    async with lab.sharing("messages") as who:
+        calls = [lab.message(role, "slow", who, scenario=slow, stream=True) for role in lab.roles("messages")]
+        calls += [
+            lab.message(role, "left", who, scenario=endless, stream=True, leave=Leave(after_chunks=3))
+            for role in lab.roles("messages")
+        ]
+        await asyncio.gather(*calls)

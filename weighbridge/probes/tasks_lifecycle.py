@@ -1,0 +1,229 @@
+"""Tasks that go well: every kind of output from submission to download, with the credits around it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from weighbridge import tolerances
+from weighbridge.hooks import HookError
+from weighbridge.lab import Lab, probe
+from weighbridge.probes.tasks_flow import (
+    NO_SUCH_TASK,
+    again,
+    balance,
+    fetch,
+    follow,
+    poll,
+    read_credits,
+    result_urls,
+    submit,
+    task_id,
+)
+from weighbridge.probes.tasks_models import model_of, optional_fields, role_of, usable_roles
+from weighbridge.scenario import Scenario
+from weighbridge.target import Principal
+
+#: Long enough for a first poll to see the task at work, short enough for a run of seconds.
+_WORK = Scenario(outcome="completed", duration_ms=200)
+_SLOW = Scenario(outcome="completed", duration_ms=int(tolerances.SLOW_TASK_S * 1000))
+_SEVERAL = 3
+
+
+@probe("tasks")
+async def task_lifecycles(lab: Lab) -> None:
+    """One task of every role: credits, submission, credits, polls to the end and beyond, downloads, credits."""
+    await asyncio.gather(*(_lifecycle(lab, role) for role in usable_roles(lab)))
+
+
+async def _lifecycle(lab: Lab, role: str) -> None:
+    async with lab.alone("tasks") as who:
+        await read_credits(lab, role, "completed", who, "before")
+        call = await submit(lab, role, "completed", who, scenario=_WORK)
+        await balance(lab, role, "completed", who, "submitted")
+        task = task_id(call)
+        if task is None:
+            return
+        last = await follow(lab, role, "completed", who, task)
+        await again(lab, role, "completed", who, task, 3)
+        await asyncio.gather(*(fetch(lab, role, "completed", url) for url in result_urls(last)))
+        await read_credits(lab, role, "completed", who, "final", after=last)
+
+
+@probe("tasks", needs=("upstream",))
+async def task_slow_jobs(lab: Lab) -> None:
+    """Jobs that are far from done when the submission is answered, and one poll of each while they run."""
+    async with lab.alone("tasks") as who:
+        await asyncio.gather(*(_slow(lab, role, who) for role in usable_roles(lab)))
+
+
+async def _slow(lab: Lab, role: str, who: Principal) -> None:
+    call = await submit(lab, role, "slow", who, scenario=_SLOW)
+    task = task_id(call)
+    if task is not None:
+        await poll(lab, role, "slow", who, task)
+
+
+@probe("tasks")
+async def task_fields(lab: Lab) -> None:
+    """Every model with the optional fields of its page; several pictures; a last frame."""
+    async with lab.alone("tasks") as who:
+        await asyncio.gather(
+            *(_with_fields(lab, role, who) for role in usable_roles(lab)),
+            _several_images(lab, who),
+            _last_frame(lab, who),
+        )
+
+
+async def _with_fields(lab: Lab, role: str, who: Principal) -> None:
+    model = model_of(lab, role)
+    fields = optional_fields(model) if model else {}
+    if fields:
+        await submit(lab, role, "fields", who, scenario=_WORK, change=fields)
+
+
+async def _several_images(lab: Lab, who: Principal) -> None:
+    for role in usable_roles(lab):
+        model = model_of(lab, role)
+        count = model.parameter("n") if model and model.kind == "image" else None
+        if count is not None and count.maximum is not None and count.maximum >= _SEVERAL:
+            script = Scenario(outcome="completed", duration_ms=50)
+            await _to_the_end(lab, role, "several-images", who, script, {"n": _SEVERAL})
+            return
+    lab.notes.append("several-images: no image model of the target makes several pictures in one task")
+
+
+async def _last_frame(lab: Lab, who: Principal) -> None:
+    for role in usable_roles(lab):
+        model = model_of(lab, role)
+        if model and model.parameter("return_last_frame"):
+            script = Scenario(outcome="completed", duration_ms=50)
+            await _to_the_end(lab, role, "last-frame", who, script, {"return_last_frame": True})
+            return
+    lab.notes.append("last-frame: no video model of the target takes return_last_frame")
+
+
+async def _to_the_end(
+    lab: Lab, role: str, situation: str, who: Principal, script: Scenario, change: dict[str, object]
+) -> None:
+    call = await submit(lab, role, situation, who, scenario=script, change=change)
+    task = task_id(call)
+    if task is not None:
+        await follow(lab, role, situation, who, task)
+
+
+@probe("tasks")
+async def task_cadence(lab: Lab) -> None:
+    """A few tasks, each polled once per second: the pace that the documents recommend."""
+    role = role_of(lab, "image")
+    if role is None:
+        lab.miss("cadence", "models.image")
+        return
+    async with lab.alone("tasks") as who:
+        calls = await asyncio.gather(
+            *(submit(lab, role, "cadence", who, scenario=_SLOW, provoked=True) for _ in range(3))
+        )
+        tasks = [task for call in calls if (task := task_id(call)) is not None]
+        began = lab.now()
+        for round_ in (0, 1):
+            await asyncio.sleep(max(0.0, began + round_ - lab.now()))
+            await asyncio.gather(*(poll(lab, role, "cadence", who, task, provoked=True) for task in tasks))
+
+
+@probe("tasks")
+async def task_balances(lab: Lab) -> None:
+    """The balance, read several times and through a second key of the user."""
+    async with lab.alone("tasks") as who:
+        for moment in ("before", "again", "final"):
+            await read_credits(lab, None, "balance", who, moment)
+        second = await second_key(lab, who, "balance:second-key")
+        if second is not None:
+            await balance(lab, None, "balance", second, "second-key")
+
+
+async def second_key(lab: Lab, who: Principal, situation: str) -> Principal | None:
+    """Another key of the same user; None, recorded as missing, where there is none.
+
+    Raises:
+        HookError: the hook yielded no key.
+
+    """
+    if who.role != "fresh" and "tasks.second_key" in lab.target.principals:
+        return lab.declared("tasks", "second_key")
+    if who.role != "fresh" or ("second_key", "tasks") not in lab.target.hooks:
+        lab.miss(situation, "second_key")
+        return None
+    answer = await lab.steer("second_key", who)
+    whole = answer["*"] if isinstance(answer["*"], dict) else {}
+    key = answer.get("key", whole.get("key"))
+    if not isinstance(key, str):
+        raise HookError("the hook hooks.second_key.tasks yielded no key; name its place with `key: $.path`")
+    lab.shared.secrets.add(key)
+    return replace(who, key=key)
+
+
+@probe("tasks")
+async def task_owners(lab: Lab) -> None:
+    """A task as seen by another key of its user, and by another user, who also asks for a task that never was."""
+    role = role_of(lab, "image")
+    if role is None:
+        lab.miss("owned", "models.image")
+        return
+    async with lab.alone("tasks") as who:
+        call = await submit(lab, role, "owned", who, scenario=_WORK)
+        task = task_id(call)
+        await poll(lab, role, "unknown-task", who, NO_SUCH_TASK)
+        if task is None:
+            return
+        await poll(lab, role, "owned", who, task)
+        second = await second_key(lab, who, "second-key:poll")
+        if second is not None:
+            await poll(lab, role, "second-key", second, task)
+        await _as_stranger(lab, role, task)
+
+
+async def _as_stranger(lab: Lab, role: str, task: str) -> None:
+    if lab.has("tasks", "accounts"):
+        stranger = await lab.make_account("tasks")
+    elif "tasks.second_user" in lab.target.principals:
+        stranger = lab.declared("tasks", "second_user")
+    else:
+        lab.miss("foreign-task:poll", "second_user")
+        return
+    await poll(lab, role, "foreign-task", stranger, task)
+    await poll(lab, role, "never-was", stranger, _sibling(task))
+
+
+def _sibling(task: str) -> str:
+    """An id of the same form that nobody was given: its last digits and hexadecimal letters are turned."""
+    turn = str.maketrans("0123456789abcdef", "5678901234bcdefa")
+    turned = task[:-8] + task[-8:].translate(turn)
+    return turned if turned != task else f"{task[:-1]}0"
+
+
+@probe("tasks")
+async def task_routes(lab: Lab) -> None:
+    """Unknown routes, wrong methods, and a submission as an OpenAI client sends it."""
+    async with lab.alone("tasks") as who:
+        for path, method in (
+            ("/weighbridge-no-such-route", "GET"),
+            ("/images/generations", "GET"),
+            ("/balance", "POST"),
+        ):
+            body: dict[str, str] | None = {} if method == "POST" else None
+            situation = "unknown-route" if "no-such" in path else "wrong-method"
+            await lab.send("tasks", path, situation=situation, who=who, method=method, body=body)
+        role = role_of(lab, "image")
+        if role is None or not lab.wired:
+            lab.miss("openai-client", "models.image" if role is None else "upstream")
+            return
+        await submit(lab, role, "openai-client", who, scenario=_WORK, extra=OPENAI_HEADERS)
+
+
+#: What a stock OpenAI client adds to each request.
+OPENAI_HEADERS = (
+    ("User-Agent", "OpenAI/Python 1.109.1"),
+    ("X-Stainless-Lang", "python"),
+    ("X-Stainless-Retry-Count", "0"),
+    ("OpenAI-Organization", "org-weighbridge"),
+)

@@ -1,0 +1,232 @@
+"""The kill matrix: judges deliberately wrong gateways, to show that the checks bite and accuse nobody else.
+
+All gateways run in this process on one simulator. Each is judged by every directed check of its surfaces.
+A defect is killed when a requirement that it names becomes `fail` (or `warn`, where that row is SHOULD);
+a benign variant is accused when any row becomes `fail`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from defects import DEFECTS, VARIANTS
+from mock_upstreams import Simulator, SimulatorConfig
+from reference_gateway import Components
+from weighbridge.catalogue import load as load_catalogue
+from weighbridge.embed import EMBEDDED_PROFILES, EMBEDDED_SHAPE, gateway_on
+from weighbridge.engine import Evidence, Settings, gather
+from weighbridge.errors import ExitCode, UsageError, WeighbridgeError, nearest
+from weighbridge.judgement import Judgement, judge_rows
+from weighbridge.plan import Plan, Selection, make_plan
+from weighbridge.report.console import Console
+from weighbridge.suite import Check, judge_directly, load_checks
+from weighbridge.verdict import Verdict
+
+CLEAN = "clean"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What became of one gateway.
+
+    Attributes:
+        requirements: the rows that the defect names; empty for a variant and the clean gateway.
+        broken: rows that became `fail` or `warn`, with their observation.
+        stopped: why no verdict was reached, where preflight refused the gateway.
+    """
+
+    id: str
+    title: str
+    kind: str
+    requirements: tuple[str, ...]
+    broken: Mapping[str, str]
+    failed: tuple[str, ...]
+    seconds: float
+    stopped: str = ""
+
+    @property
+    def killed_by(self) -> tuple[str, ...]:
+        """The named rows that caught it."""
+        return tuple(row for row in self.requirements if row in self.broken)
+
+    @property
+    def good(self) -> bool:
+        """A defect that was killed, or a gateway that was not accused."""
+        return bool(self.killed_by) if self.kind == "defect" else not self.failed and not self.stopped
+
+
+def _plan(surfaces: frozenset[str] | None = None) -> Plan:
+    catalogue = load_catalogue()
+    profiles = [
+        name for name in EMBEDDED_PROFILES if surfaces is None or catalogue.profiles[name].surface in surfaces
+    ]
+    return make_plan(EMBEDDED_SHAPE, catalogue, profiles, Selection())
+
+
+def _directed(plan: Plan) -> list[Check]:
+    return [check for check in load_checks() if plan.wants(check) and not check.binding.generated]
+
+
+async def _evidence(
+    simulator_url: str, components: Components | None, plan: Plan, checks: Sequence[Check]
+) -> Evidence:
+    probes = [name for check in checks for name in check.probes]
+    async with gateway_on(simulator_url, components) as pair:
+        return await gather(pair.target, probes, plan.surfaces, Settings())
+
+
+def _judge(evidence: Evidence, plan: Plan, checks: Sequence[Check]) -> Judgement:
+    findings = {check.id: judge_directly(check, evidence.observations, evidence.facts) for check in checks}
+    return judge_rows(plan, load_catalogue(), checks, findings)
+
+
+async def _prove_one(
+    simulator_url: str,
+    id_: str,
+    title: str,
+    kind: str,
+    requirements: tuple[str, ...],
+    components: Components | None,
+) -> Proof:
+    import weighbridge.probes  # noqa: F401 - registers the probes
+
+    began = time.monotonic()
+    plan = _plan(_surfaces(requirements))
+    checks = _directed(plan)
+    try:
+        evidence = await _evidence(simulator_url, components, plan, checks)
+    except WeighbridgeError as error:
+        return Proof(id_, title, kind, requirements, {}, (), time.monotonic() - began, str(error))
+    judgement = _judge(evidence, plan, checks)
+    accused = {Verdict.FAIL, Verdict.WARN, Verdict.HARNESS_ERROR}
+    broken = {row.requirement.id: row.finding.message for row in judgement.rows if row.verdict in accused}
+    hard = {Verdict.FAIL, Verdict.HARNESS_ERROR}
+    failed = tuple(row.requirement.id for row in judgement.rows if row.verdict in hard)
+    return Proof(id_, title, kind, requirements, broken, failed, time.monotonic() - began)
+
+
+def _surfaces(requirements: tuple[str, ...]) -> frozenset[str] | None:
+    """The surfaces whose profiles hold the named rows; a variant is judged on all."""
+    if not requirements:
+        return None
+    catalogue = load_catalogue()
+    return frozenset(
+        profile.surface
+        for name, profile in catalogue.profiles.items()
+        if name in EMBEDDED_PROFILES and any(row in profile.levels for row in requirements)
+    )
+
+
+def _chosen(ids: Sequence[str]) -> tuple[str, ...]:
+    known = [*DEFECTS, *VARIANTS]
+    for name in ids:
+        if name not in known:
+            raise UsageError(
+                f"no defect {name!r}{nearest(name, known)}; `weighbridge list defects` shows all"
+            )
+    return tuple(ids)
+
+
+async def _run(ids: Sequence[str], console: Console) -> list[Proof]:
+    chosen = _chosen(ids)
+    jobs: list[tuple[str, str, str, tuple[str, ...], Components | None]] = []
+    if not chosen:
+        jobs.append((CLEAN, "the reference gateway as it is", CLEAN, (), None))
+    jobs += [
+        (d.id, d.title, "defect", d.requirements, d.components())
+        for d in DEFECTS.values()
+        if not chosen or d.id in chosen
+    ]
+    jobs += [
+        (v.id, v.title, "variant", (), v.components())
+        for v in VARIANTS.values()
+        if not chosen or v.id in chosen
+    ]
+    proofs = []
+    async with Simulator(SimulatorConfig()) as simulator:
+        for number, job in enumerate(jobs, 1):
+            proof = await _prove_one(simulator.url, *job)
+            proofs.append(proof)
+            console.line(_line(proof, number, len(jobs)))
+    return proofs
+
+
+def _line(proof: Proof, number: int, total: int) -> str:
+    mark = "ok  " if proof.good else "FAIL"
+    if proof.kind == "defect":
+        told = f"killed by {', '.join(proof.killed_by)}" if proof.good else f"SURVIVED ({_other(proof)})"
+    else:
+        told = "not accused" if proof.good else f"ACCUSED by {', '.join(proof.failed) or proof.stopped}"
+    return f"{mark} {number:>3}/{total} {proof.id:<40} {told} ({proof.seconds:.1f} s)"
+
+
+def _other(proof: Proof) -> str:
+    if proof.stopped:
+        return f"preflight stopped: {proof.stopped}"
+    if proof.broken:
+        return f"caught only by {', '.join(list(proof.broken)[:4])}, which it does not name"
+    return "nothing caught it"
+
+
+def matrix(proofs: Sequence[Proof]) -> dict[str, Any]:
+    """The kill matrix as data."""
+    defects = [proof for proof in proofs if proof.kind == "defect"]
+    others = [proof for proof in proofs if proof.kind != "defect"]
+    return {
+        "defects": [
+            {
+                "id": proof.id,
+                "title": proof.title,
+                "requirements": list(proof.requirements),
+                "killed_by": list(proof.killed_by),
+                "also_broken": [row for row in proof.broken if row not in proof.requirements],
+                "verdict": "killed" if proof.good else "survived",
+                "message": proof.stopped or next(iter(proof.broken.values()), ""),
+            }
+            for proof in defects
+        ],
+        "variants": [
+            {
+                "id": proof.id,
+                "title": proof.title,
+                "failed": list(proof.failed),
+                "warned": [r for r in proof.broken if r not in proof.failed],
+            }
+            for proof in others
+        ],
+        "survivors": [proof.id for proof in defects if not proof.good],
+        "accused": [proof.id for proof in others if not proof.good],
+    }
+
+
+def prove(ids: Sequence[str], json_file: Path | None) -> ExitCode:
+    """Judge defects and variants, print each, and fail if one survives or is accused.
+
+    Raises:
+        UsageError: an unknown id.
+    """
+    console = Console()
+    began = time.monotonic()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        proofs = runner.run(_run(ids, console))
+    document = matrix(proofs)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    killed = sum(1 for proof in proofs if proof.kind == "defect" and proof.good)
+    defects = len(document["defects"])
+    spared = len(document["variants"]) - len(document["accused"])
+    console.line("")
+    console.line(
+        f"{killed} of {defects} defects killed by the requirement they break; "
+        f"{spared} of {len(document['variants'])} right gateways not accused; {time.monotonic() - began:.1f} s"
+    )
+    return ExitCode.VIOLATION if document["survivors"] or document["accused"] else ExitCode.OK

@@ -1,0 +1,187 @@
+"""The console: progress while a run lasts, then failures first, then one line per claim.
+
+`summary_lines` is pure and plain text, so a pipe, a CI log and a snapshot test see the same lines; a
+terminal gets colour on top.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from weighbridge.session import RunSession
+
+_MARKS = {
+    "fail": ("FAIL", "bold red"),
+    "warn": ("WARN", "yellow"),
+    "harness_error": ("ERROR", "bold magenta"),
+    "not_verified": ("?", "cyan"),
+    "conformant": ("conformant", "bold green"),
+    "non_conformant": ("non_conformant", "bold red"),
+    "incomplete": ("incomplete", "bold yellow"),
+    "partial": ("partial", "cyan"),
+}
+#: A command longer than this is left to report.json; nobody reads it on a terminal.
+_MAX_CURL = 600
+
+
+class Console:
+    """Prints a run on standard output; progress only on a terminal, else as a few plain lines."""
+
+    def __init__(self) -> None:
+        self._rich = RichConsole(highlight=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        self._task: Any = None
+        self._announced = 0
+
+    def line(self, text: str) -> None:
+        """One line, coloured by its first word on a terminal."""
+        styled = Text(text)
+        for word, style in _MARKS.values():
+            if text.startswith(word) or f"  {word}" in text[:60]:
+                styled.stylize(style, text.find(word), text.find(word) + len(word))
+                break
+        self._rich.print(styled)
+
+    def begin(self, session: RunSession) -> None:
+        """Say what is about to happen."""
+        target = session.options.target
+        place = target.place if target is not None else "the embedded simulator and reference gateway"
+        assert session.plan is not None  # noqa: S101 - set by the session's constructor
+        rows = len(session.plan.ids)
+        self.line(f"Judging {place} against {', '.join(session.plan.profiles)} ({rows} requirements)")
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """One probe more is done."""
+        if not self._rich.is_terminal:
+            if done in {0, total} or done >= self._announced + max(1, total // 4):
+                self._announced = done
+                self._rich.print(f"  {done}/{total} probes: {what}")
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=self._rich,
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task("gathering evidence", total=total)
+        self._progress.update(self._task, completed=done, total=total, description=what)
+
+    def end(self) -> None:
+        """Stop the progress display, whatever happened."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _wrapped(label: str, text: str) -> Iterator[str]:
+    lines = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False) or [""]
+    yield f"      {label:<9} {lines[0]}"
+    for line in lines[1:]:
+        yield f"      {'':<9} {line}"
+
+
+def _finding(row: Mapping[str, Any], mark: str) -> Iterator[str]:
+    yield f"{mark:<5} {row['id']}  {row['title']}  [{row['level']}]"
+    if row["required"]:
+        yield from _wrapped("required", row["required"])
+    yield from _wrapped("observed", row["observed"] or row["message"])
+    if mark == "FAIL":
+        yield from _wrapped("matters", row["why"])
+    if row["curl"] and len(row["curl"]) <= _MAX_CURL:
+        yield f"      {'repeat':<9} {row['curl']}"
+    if row["evidence"]:
+        refs = row["evidence"]
+        more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""
+        yield f"      {'evidence':<9} {', '.join(refs[:3])}{more}"
+
+
+def _posts(table: list[Mapping[str, Any]]) -> Iterator[str]:
+    if not table:
+        return
+    yield ""
+    yield "Upstream POSTs per customer call"
+    situations = list(dict.fromkeys(row["situation"] for row in table))
+    columns = list(dict.fromkeys((row["surface"], row["model"], row["streamed"]) for row in table))
+    cells = {(row["situation"], row["surface"], row["model"], row["streamed"]): row for row in table}
+    name_width = max(len(_column(*column)) for column in columns)
+    widths = [max(len(text), 5) for text in situations]
+    yield (
+        "  "
+        + " " * name_width
+        + "  "
+        + "  ".join(f"{s:>{w}}" for s, w in zip(situations, widths, strict=True))
+    )
+    for column in columns:
+        texts = []
+        for situation, width in zip(situations, widths, strict=True):
+            cell = cells.get((situation, *column))
+            texts.append(f"{_count(cell):>{width}}")
+        yield f"  {_column(*column):<{name_width}}  " + "  ".join(texts)
+
+
+def _column(surface: str, model: str, streamed: bool) -> str:
+    return f"{surface} {model}{' (streamed)' if streamed else ''}"
+
+
+def _count(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return "-"
+    low, high = cell["posts_min"], cell["posts_max"]
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _unverified(rows: list[Mapping[str, Any]]) -> Iterator[str]:
+    reasons: Counter[str] = Counter(row["missing"] or row["message"] for row in rows)
+    if not reasons:
+        return
+    yield ""
+    yield f"Not verified: {sum(reasons.values())}"
+    for reason, count in reasons.most_common(8):
+        yield f"  ? {count:>3}  needs {reason}" if " " not in reason else f"  ? {count:>3}  {reason}"
+    rest = len(reasons) - 8
+    if rest > 0:
+        yield f"  ? and {rest} other reasons, see report.json"
+
+
+def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iterator[str]:
+    """The result of a run as plain lines, failures first, claims last."""
+    rows = document["requirements"]
+    for verdict, mark in (("fail", "FAIL"), ("harness_error", "ERROR"), ("warn", "WARN")):
+        for row in rows:
+            if row["verdict"] == verdict:
+                yield ""
+                yield from _finding(row, mark)
+    in_scope = [row for row in rows if row["verdict"] == "not_verified" and row["inside_scope"]]
+    for row in in_scope:
+        yield ""
+        yield from _finding(row, "?")
+    yield from _posts(document["upstream_posts"])
+    yield from _unverified([row for row in rows if row["verdict"] == "not_verified"])
+    counts, spent = document["counts"], document["spent"]
+    told = ", ".join(f"{counts[name]} {name}" for name in counts if counts[name])
+    yield ""
+    yield (
+        f"{len(rows)} requirements: {told}; {spent['calls']} calls ({spent['directed']} directed, "
+        f"{spent['generated']} generated), {document['run']['duration_s']:.1f} s"
+    )
+    for claim in document["claims"]:
+        good = claim["counts"]["pass"]
+        yield (
+            f"  {claim['profile']}: {claim['status']} (edition {claim['edition']}, {claim['scope']} run, "
+            f"{good} of {claim['rows']} rows pass, {claim['counts']['fail']} fail, {claim['scored']} scored)"
+        )
+    if path is not None:
+        yield f"Report: {path}"

@@ -1,0 +1,222 @@
+"""report.json: the one document of a run. Every other format is a view of it and adds nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weighbridge import __version__
+from weighbridge.capabilities import capabilities
+from weighbridge.catalogue import EDITION
+from weighbridge.engine import Evidence
+from weighbridge.evidence import Call
+from weighbridge.judgement import Claim, Judgement, RowResult
+from weighbridge.plan import Plan
+from weighbridge.report.curl import curl
+from weighbridge.target import Target
+from weighbridge.verdict import Verdict
+
+FORMAT = "weighbridge-report"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What identifies a run."""
+
+    id: str
+    started: str
+    duration: float
+    seed: int
+
+
+def _situations(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """Provider POSTs per customer call, by situation: the figure nobody else shows."""
+    wanted = {
+        "plain": "success",
+        "upstream-500": "upstream 500",
+        "upstream-429": "upstream 429",
+        "upstream-reset": "upstream reset",
+        "broken-stream": "broken stream",
+    }
+    rows: dict[tuple[str, str, str, bool], list[int]] = {}
+    for call in calls:
+        if call.situation in wanted and call.posts is not None and call.model:
+            rows.setdefault((call.situation, call.surface, call.model, call.streamed), []).append(call.posts)
+    order = list(wanted)
+    return [
+        {
+            "situation": wanted[situation],
+            "surface": surface,
+            "model": model,
+            "streamed": streamed,
+            "calls": len(posts),
+            "posts_min": min(posts),
+            "posts_max": max(posts),
+        }
+        for (situation, surface, model, streamed), posts in sorted(
+            rows.items(), key=lambda item: (order.index(item[0][0]), item[0][1:])
+        )
+    ]
+
+
+def _tokens(calls: Iterable[Call]) -> tuple[int, int]:
+    """Tokens as the target reported them in unstreamed replies."""
+    prompt = completion = 0
+    for call in calls:
+        body = call.exchange.json
+        usage = body.get("usage") if isinstance(body, dict) else None
+        if isinstance(usage, dict):
+            prompt += _count(usage, "prompt_tokens", "input_tokens")
+            completion += _count(usage, "completion_tokens", "output_tokens")
+    return prompt, completion
+
+
+def _count(usage: Mapping[str, Any], *names: str) -> int:
+    return next((value for name in names if isinstance(value := usage.get(name), int)), 0)
+
+
+def _row(result: RowResult, calls: Mapping[str, Call]) -> dict[str, Any]:
+    row, finding = result.requirement, result.finding
+    shown = next((calls[ref] for ref in finding.evidence if ref in calls), None)
+    return {
+        "id": row.id,
+        "title": row.title,
+        "level": result.level.value,
+        "verdict": result.verdict.value,
+        "scored": result.scored,
+        "profiles": [
+            {"profile": part.profile, "level": part.level.value, "verdict": part.verdict.value}
+            for part in result.profiles
+        ],
+        "message": finding.message,
+        "required": finding.required,
+        "observed": finding.observed,
+        "why": row.why,
+        "statement": row.statement,
+        "sources": [{"document": source.document, "heading": source.heading} for source in row.sources],
+        "reading": row.reading,
+        "needs": list(row.needs),
+        "missing": finding.missing,
+        "inside_scope": finding.inside_scope,
+        "checks": [
+            {
+                "id": check.id,
+                "surface": check.surface,
+                "outcome": check.finding.outcome.value,
+                "message": check.finding.message,
+            }
+            for check in result.checks
+        ],
+        "evidence": list(finding.evidence),
+        "curl": curl(shown) if shown is not None and result.verdict in {Verdict.FAIL, Verdict.WARN} else "",
+        "attempts": 1,
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "profile": claim.profile,
+        "edition": claim.edition,
+        "status": claim.status.value,
+        "scope": claim.scope,
+        "scored": claim.scored,
+        "rows": claim.rows,
+        "counts": {verdict.value: claim.counts.get(verdict, 0) for verdict in Verdict},
+    }
+
+
+def _target(target: Target, surfaces: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        "place": target.place,
+        "identity": dict(target.identity),
+        "surfaces": {name: surface.url for name, surface in target.surfaces.items()},
+        "models": dict(target.models),
+        "retry_policy": target.retry_policy,
+        "capabilities": [
+            {"surface": surface, "name": item.name, "source": item.source}
+            for surface in surfaces
+            for item in capabilities(target, surface).values()
+        ],
+    }
+
+
+def build(
+    *,
+    target: Target,
+    plan: Plan,
+    evidence: Evidence,
+    judgement: Judgement,
+    run: RunInfo,
+    generated: frozenset[str],
+) -> dict[str, Any]:
+    """The report of a run, footer included.
+
+    Args:
+        target: what was judged.
+        plan: what was to be judged.
+        evidence: what was observed.
+        judgement: what it means.
+        run: identity of the run.
+        generated: probes whose calls were made by a generator.
+    """
+    groups = [(item.probe, call) for item in evidence.observations.values() for call in item.calls]
+    calls = [call for _, call in groups]
+    every = [*calls, *evidence.preflight]
+    prompt, completion = _tokens(every)
+    made = sum(1 for probe, _ in groups if probe in generated)
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "tool": {"name": "weighbridge", "version": __version__},
+        "edition": EDITION,
+        "run": {
+            "id": run.id,
+            "started": run.started,
+            "duration_s": round(run.duration, 3),
+            "gathering_s": round(evidence.duration, 3),
+            "seed": run.seed,
+            "scope": "partial" if plan.selection.partial else "full",
+        },
+        "target": _target(target, plan.surfaces),
+        "spent": {
+            "calls": len(every),
+            "directed": len(every) - made,
+            "generated": made,
+            "upstream_posts": sum(call.posts or 0 for call in every),
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "accounts_made": evidence.accounts_made,
+        },
+        "upstream_posts": _situations(calls),
+        "unwired_models": list(evidence.unwired),
+        "requirements": [_row(row, {call.id: call for call in calls}) for row in judgement.rows],
+        "counts": {verdict.value: judgement.counts.get(verdict, 0) for verdict in Verdict},
+        "claims": [_claim(claim) for claim in judgement.claims],
+    }
+    document["footer"] = footer(document)
+    return document
+
+
+def footer(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What proves that a report is whole: the number of rows and a digest of all that precedes."""
+    body = {key: value for key, value in document.items() if key != "footer"}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return {
+        "complete": True,
+        "requirements": len(body["requirements"]),
+        "sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+    }
+
+
+def write(document: Mapping[str, Any], path: Path) -> None:
+    """Write a report so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,126 @@
+"""`weighbridge run`: one isolated pytest session, our own console, our own exit code.
+
+The session is shielded from wherever it is started: its own empty ini file, no plugin autoload, no
+`PYTEST_ADDOPTS`, no cache folder, no conftest of the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from weighbridge.errors import ExitCode, UnreachableError, UsageError
+from weighbridge.locate import folder
+from weighbridge.plugin import RunPlugin, attach_probe_fixtures
+from weighbridge.report.console import Console, summary_lines
+from weighbridge.session import RunOptions, RunSession
+from weighbridge.target import Target, from_url, load
+
+
+def resolve_target(
+    text: str | None, profiles: tuple[str, ...], key_env: str | None, model: str | None
+) -> Target | None:
+    """The target that `--target` names: a file, a URL with `--key-env` and `--model`, or None for none.
+
+    Raises:
+        UsageError: options that do not fit together, an unset variable, an unusable file.
+    """
+    if text is None:
+        if key_env or model:
+            raise UsageError("--key-env and --model belong to a URL; add --target http://host:port/v1")
+        return None
+    if "://" not in text:
+        if key_env or model:
+            raise UsageError(
+                "--key-env and --model belong to a URL; a target file names keys and models itself"
+            )
+        return load(Path(text))
+    if not key_env or not model:
+        missing = "--key-env VAR" if not key_env else "--model M"
+        raise UsageError(f"--target {text}: a URL also needs {missing}")
+    key = os.environ.get(key_env)
+    if not key:
+        raise UsageError(
+            f"--key-env {key_env}: the environment has no variable {key_env}; export the key under that name"
+        )
+    return from_url(text, key=key, model=model, profiles=profiles)
+
+
+def _pytest_arguments(options: RunOptions, scratch: Path) -> list[str]:
+    ini = scratch / "pytest.ini"
+    ini.write_text("[pytest]\n", encoding="utf-8")
+    suites = folder("suites")
+    arguments = [
+        str(suites),
+        "-c", str(ini),
+        f"--rootdir={suites}",
+        f"--confcutdir={suites}",
+        "--import-mode=importlib",
+        "-p", "no:cacheprovider",
+        "-p", "no:terminal",
+        "-p", "no:faulthandler",
+        "-p", "no:logging",
+    ]  # fmt: skip
+    if options.allure is not None:
+        try:
+            import allure_pytest  # noqa: F401 - only to see whether it is there
+        except ModuleNotFoundError:
+            raise UsageError("--allure needs the extra: pip install 'weighbridge[allure]'") from None
+        arguments += ["-p", "allure_pytest.plugin", f"--alluredir={options.allure}"]
+    return arguments
+
+
+def run(options: RunOptions) -> ExitCode:
+    """Run, print, write the report; never raises for what a target does.
+
+    Raises:
+        WeighbridgeError: the options do not fit together.
+    """
+    console = Console()
+    attach_probe_fixtures()
+    session = RunSession(options)
+    plugin = RunPlugin(session, progress=console.progress)
+    plugins: list[object] = [plugin]
+    if options.allure is not None:
+        from weighbridge.report.allure import AllureLabels
+
+        plugins.append(AllureLabels(session))
+    console.begin(session)
+    saved = {name: os.environ.pop(name, None) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
+    autoload = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        with tempfile.TemporaryDirectory(prefix="weighbridge-") as scratch:
+            code = pytest.main(_pytest_arguments(options, Path(scratch)), plugins=plugins)
+    finally:
+        sys.dont_write_bytecode = bytecode
+        _restore(saved | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": autoload})
+        console.end()
+    if plugin.stopped is not None:
+        raise plugin.stopped
+    if plugin.interrupted or code == pytest.ExitCode.INTERRUPTED:
+        return ExitCode.INTERRUPTED
+    if plugin.document is None:
+        if code == pytest.ExitCode.NO_TESTS_COLLECTED or int(code) == 0:
+            raise UsageError(
+                "nothing to judge: no check belongs to the chosen profiles and rows; see `weighbridge list requirements`"
+            )
+        raise UnreachableError(
+            f"the run ended before it judged anything (pytest code {int(code)}); run `pytest suites` to see why"
+        )
+    for line in summary_lines(plugin.document, plugin.report_path):
+        console.line(line)
+    return ExitCode(int(code))
+
+
+def _restore(saved: dict[str, str | None]) -> None:
+    for name, value in saved.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

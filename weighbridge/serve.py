@@ -1,0 +1,83 @@
+"""Long-running commands: the simulator, the reference gateway, or both, until interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import typer
+import uvloop
+
+from mock_upstreams import Simulator, SimulatorConfig
+from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
+from weighbridge.embed import serving
+from weighbridge.errors import ExitCode, HarnessError, TargetFileError
+
+
+async def _until_interrupted(body: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await body(stop)
+
+
+def _serve(body: Callable[[asyncio.Event], Awaitable[None]]) -> ExitCode:
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_interrupted(body))
+    except OSError as error:
+        raise HarnessError(
+            f"cannot listen: {error.strerror or error}; choose another port, or --port 0"
+        ) from error
+    except GatewayStartError as error:
+        raise HarnessError(str(error)) from error
+    return ExitCode.OK
+
+
+def serve_pair() -> ExitCode:
+    """Simulator and reference gateway on free ports; prints the variables of `targets/embedded.yaml`."""
+
+    async def body(stop: asyncio.Event) -> None:
+        async with serving() as pair:
+            for name, value in pair.variables.items():
+                typer.echo(f"export {name}={value}")
+            typer.echo("# in another shell: weighbridge run --target targets/embedded.yaml; end with Ctrl-C")
+            await stop.wait()
+
+    return _serve(body)
+
+
+def serve_simulator(host: str, port: int) -> ExitCode:
+    """The simulator alone."""
+
+    async def body(stop: asyncio.Event) -> None:
+        async with Simulator(SimulatorConfig(host=host, port=port)) as simulator:
+            typer.echo(f"simulator listening on {simulator.url}")
+            typer.echo(f"  OpenAI base URL {simulator.url}/v1, Anthropic base URL {simulator.url}")
+            typer.echo(f"  journal {simulator.url}/_wb/journal")
+            await stop.wait()
+
+    return _serve(body)
+
+
+def serve_gateway(config: Path) -> ExitCode:
+    """The reference gateway alone.
+
+    Raises:
+        TargetFileError: the configuration cannot be used.
+    """
+    try:
+        parsed = load_config(config)
+    except ConfigError as error:
+        raise TargetFileError(str(error)) from error
+
+    async def body(stop: asyncio.Event) -> None:
+        async with Gateway(parsed) as gateway:
+            typer.echo(f"chat     {gateway.chat_url}\nmessages {gateway.messages_url}")
+            typer.echo(f"tasks    {gateway.tasks_url}\noperator {gateway.operator_url}")
+            await stop.wait()
+
+    return _serve(body)

@@ -1,0 +1,241 @@
+"""One conformance run from target to report; the pytest plugin and the command line both drive it.
+
+`RunSession` holds what a run knows, in the order in which it comes to know it: options, then target and
+plan, then evidence, then findings, then the report. It does no input or output beside what its methods
+name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from weighbridge import evidence_file
+from weighbridge.catalogue import Catalogue
+from weighbridge.catalogue import load as load_catalogue
+from weighbridge.engine import Evidence, Progress, Settings, gather
+from weighbridge.errors import ExitCode, UsageError
+from weighbridge.judgement import Judgement, exit_code, judge_rows
+from weighbridge.plan import Plan, Selection, make_plan
+from weighbridge.report import document as report
+from weighbridge.suite import Check, judge_directly, load_checks
+from weighbridge.target import Target
+from weighbridge.verdict import Finding, Level
+
+#: Gathered in every wired run, whatever the profiles, since the table of upstream POSTs rests on them.
+POSTS_PROBES = {
+    "chat": ("chat_replies", "chat_upstream_failures"),
+    "messages": ("message_replies", "message_upstream_failures"),
+}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the operator asked for.
+
+    Attributes:
+        target: the deployment, or None for the embedded simulator and reference gateway.
+        out: folder for report.json and evidence, `reports/runs/<id>` if None.
+    """
+
+    target: Target | None = None
+    profiles: tuple[str, ...] = ()
+    selection: Selection = field(default_factory=Selection)
+    settings: Settings = field(default_factory=Settings)
+    require_claim: bool = False
+    out: Path | None = None
+    json_file: Path | None = None
+    allure: Path | None = None
+
+
+class RunSession:
+    """The state of one run."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self.options = options
+        self.started = datetime.now(UTC)
+        self.id = f"{self.started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self.catalogue: Catalogue = load_catalogue()
+        self.checks: tuple[Check, ...] = load_checks()
+        self.findings: dict[str, Finding] = {}
+        self.evidence: Evidence | None = None
+        self.target: Target | None = options.target
+        self.plan: Plan | None = None
+        self._clock = time.monotonic()
+        if self.target is not None:
+            self.plan = make_plan(self.target, self.catalogue, options.profiles, options.selection)
+        else:
+            from weighbridge.embed import EMBEDDED_PROFILES, EMBEDDED_SHAPE
+
+            # Known before anything is started, so that a mistake in the options costs no start.
+            profiles = options.profiles or EMBEDDED_PROFILES
+            self.plan = make_plan(EMBEDDED_SHAPE, self.catalogue, profiles, options.selection)
+
+    @property
+    def folder(self) -> Path:
+        """Where this run's files go."""
+        return self.options.out or Path("reports") / "runs" / self.id
+
+    def wanted(self, checks: Sequence[Check]) -> list[Check]:
+        """Those checks that this run's plan needs."""
+        assert self.plan is not None  # noqa: S101 - set by the constructor
+        return [check for check in checks if self.plan.wants(check)]
+
+    def probes(self, checks: Sequence[Check]) -> list[str]:
+        """The probes for these checks, in the order of first use."""
+        assert self.plan is not None  # noqa: S101 - set by the constructor
+        names = [name for check in checks for name in check.probes]
+        wired = self.target is None or self.target.simulator is not None
+        if wired and not self.options.selection.requirements:
+            names += [name for surface in self.plan.surfaces for name in POSTS_PROBES.get(surface, ())]
+        return list(dict.fromkeys(names))
+
+    def gather(self, checks: Sequence[Check], progress: Progress | None = None) -> Evidence:
+        """Reach the target and gather what these checks need.
+
+        Raises:
+            WeighbridgeError: preflight found a reason to stop.
+        """
+        import weighbridge.probes  # noqa: F401 - registers the probes
+
+        names = self.probes(checks)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            self.evidence = runner.run(self._gather(names, progress))
+        return self.evidence
+
+    async def _gather(self, names: Sequence[str], progress: Progress | None) -> Evidence:
+        async with self._reach() as target:
+            self.target = target
+            assert self.plan is not None  # noqa: S101 - set by the constructor
+            return await gather(target, names, self.plan.surfaces, self.options.settings, progress)
+
+    @asynccontextmanager
+    async def _reach(self) -> AsyncIterator[Target]:
+        if self.options.target is not None:
+            yield self.options.target
+            return
+        from weighbridge.embed import embedded
+
+        async with embedded() as target:
+            yield target
+
+    def judge(self) -> Judgement:
+        """Verdicts from the findings so far."""
+        assert self.plan is not None  # noqa: S101 - set by the constructor
+        features = self.evidence.facts.features if self.evidence else {}
+        return judge_rows(self.plan, self.catalogue, self.checks, self.findings, features)
+
+    def document(self, judgement: Judgement) -> dict[str, Any]:
+        """The report."""
+        assert self.plan is not None and self.target is not None and self.evidence is not None  # noqa: S101, PT018
+        return report.build(
+            target=self.target,
+            plan=self.plan,
+            evidence=self.evidence,
+            judgement=judgement,
+            run=report.RunInfo(
+                self.id,
+                self.started.isoformat(timespec="seconds"),
+                time.monotonic() - self._clock,
+                self.options.settings.seed,
+            ),
+            generated=frozenset(
+                name for check in self.checks if check.binding.generated for name in check.probes
+            ),
+        )
+
+    def exit_code(self, judgement: Judgement) -> ExitCode:
+        """What the process shall answer."""
+        return exit_code(judgement, require_claim=self.options.require_claim)
+
+    def write(self, document: Mapping[str, Any]) -> Path:
+        """Write report.json and the evidence; returns the report's path."""
+        assert self.evidence is not None and self.plan is not None and self.target is not None  # noqa: S101, PT018
+        path = self.folder / "report.json"
+        report.write(document, path)
+        if self.options.json_file is not None:
+            report.write(document, self.options.json_file)
+        context = {
+            "id": self.id,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seed": self.options.settings.seed,
+            "profiles": self.plan.profiles,
+            "selection": {
+                "level": self.plan.selection.level.value,
+                "requirements": self.plan.selection.requirements,
+                "quick": self.plan.selection.quick,
+            },
+            "target": document["target"],
+        }
+        evidence_file.write(self.evidence, self.folder / "evidence.ndjson", context)
+        return path
+
+
+def judge_recorded(path: Path) -> tuple[Judgement, dict[str, Any], Evidence]:
+    """Judge recorded evidence with the checks of today.
+
+    Args:
+        path: a run's folder, or its evidence file.
+
+    Returns:
+        the judgement, the recorded context, the evidence.
+
+    Raises:
+        UsageError: there is no whole evidence.
+    """
+    file = path / "evidence.ndjson" if path.is_dir() else path
+    evidence, context = evidence_file.read(file)
+    catalogue = load_catalogue()
+    raw = context["selection"]
+    selection = Selection(Level(raw["level"]), tuple(raw["requirements"]), bool(raw["quick"]))
+    known = context["target"]["surfaces"]
+    rows = {}
+    surfaces: list[str] = []
+    for name in context["profiles"]:
+        profile = catalogue.profile(name)
+        surfaces.append(profile.surface)
+        rows[name] = tuple(
+            row for row in profile.levels if not selection.requirements or row in selection.requirements
+        )
+    if not set(surfaces) <= set(known):
+        raise UsageError(f"{file}: the record names a profile whose surface it does not hold")
+    plan = Plan(tuple(context["profiles"]), rows, tuple(dict.fromkeys(surfaces)), selection)
+    checks = load_checks()
+    findings = {
+        check.id: judge_directly(check, evidence.observations, evidence.facts)
+        for check in checks
+        if plan.wants(check)
+    }
+    return judge_rows(plan, catalogue, checks, findings, evidence.facts.features), context, evidence
+
+
+def load_report(path: Path) -> dict[str, Any]:
+    """Read a report and make sure that it is whole.
+
+    Raises:
+        UsageError: unreadable, not a report, or its footer does not fit.
+    """
+    file = path / "report.json" if path.is_dir() else path
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"the report {file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"the report {file} is not whole JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != report.FORMAT:
+        raise UsageError(f"{file} is no weighbridge report")
+    if document.get("footer") != report.footer(document):
+        raise UsageError(
+            f"the report {file} was changed or cut off: its footer does not fit; take the original"
+        )
+    return document

@@ -1,0 +1,70 @@
+"""Every tolerance and bound of the harness, each with its reason. No other module invents one."""
+
+from __future__ import annotations
+
+#: A gateway may wait for a slow upstream; retrying ones were seen to hold a call for over 40 s while
+#: they wait for Retry-After. Beyond this a client has given up.
+CALL_TOTAL_S = 90.0
+
+#: First byte of an answer: the longest documented wait of a non-streamed large call.
+FIRST_BYTE_S = 90.0
+
+#: TCP and TLS set-up to any host on earth takes well under a second; ten allows for a lost packet or two.
+CONNECT_S = 10.0
+
+#: After the last probe, upstream calls that are still open get this long to end before they are read.
+UPSTREAM_SETTLE_S = 2.0
+
+#: A client that hangs up is noticed by the next write at the latest; a stream here writes every 20 ms.
+#: Two seconds allow for one lost packet and a busy machine.
+CLIENT_LEFT_S = 2.0
+
+#: A task of 50 ms at the provider is polled by workers every 1 to 2 s in the wild (S3 recommends that
+#: cadence to clients); fifteen seconds is seven such polls.
+TASK_DONE_S = 15.0
+
+#: The same for a provider that is not ours: an image takes half a minute, a video several minutes.
+REAL_TASK_DONE_S = 600.0
+
+#: Retry-After counts whole seconds and windows are one second long (S3), so recovery may take one more.
+RATE_WINDOW_SLACK_S = 1.0
+
+#: Two processes on two machines may disagree about the time of day by minutes; NTP keeps it far below.
+CLOCK_SKEW_S = 300.0
+
+#: Wait between two readings while money or a task settles; short against every settle time declared.
+POLL_INTERVAL_S = 0.05
+
+#: Wait between two polls of one task; ten requests per second are allowed (S3), so stay below.
+TASK_POLL_INTERVAL_S = 0.12
+
+#: The same for a provider that is not ours; S3 recommends one poll every 1 to 2 s.
+REAL_TASK_POLL_INTERVAL_S = 1.5
+
+#: Requests per second and user of the task gateway (S3, Rate limits, the default).
+TASK_RATE_LIMIT = 10
+
+#: No burst is larger: twice a limit of 100 and one more.
+MAX_BURST = 201
+
+#: Length of the task gateway's rate window (S3), and how long to be quiet so that a window is surely fresh.
+RATE_WINDOW_S = 1.0
+RATE_QUIET_S = 1.1
+
+#: A job that runs this long at the provider is still running when a submission that does not wait is answered.
+SLOW_TASK_S = 3.0
+
+#: An unprovoked 429 without Retry-After: windows are a second long nearly everywhere.
+BACK_OFF_S = 1.5
+
+#: The longest Retry-After that a run waits for.
+MAX_BACK_OFF_S = 30.0
+
+#: A first piece that arrives this much before the last one was relayed as it was produced. The scripted
+#: stream takes 300 ms, so a relay shows 300 and a collector shows about 0.
+RELAY_SPREAD_S = 0.15
+
+#: How long a failure probe waits for a model to serve again; gateways were seen to take a failing model
+#: out of service for 5 s.
+RECOVERY_S = 12.0
+RECOVERY_POLL_S = 1.0
