@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from mock_upstreams import fields
 from mock_upstreams.calls import (
-    IMAGE_TOKENS,
     CacheMark,
     Call,
     Json,
@@ -14,6 +13,7 @@ from mock_upstreams.calls import (
     text_length,
     tokens_of,
 )
+from mock_upstreams.pictures import picture_tokens
 from mock_upstreams.refusals import bad_request
 
 _BLOCKS_WITH_TEXT: Final = {"text": "text", "thinking": "thinking"}
@@ -55,7 +55,7 @@ def read_messages(body: Json, *, counting: bool = False) -> Call:
         model=model,
         stream=stream,
         prompt=prompt,
-        input_tokens=tokens_of(characters) + len(pictures) * IMAGE_TOKENS,
+        input_tokens=tokens_of(characters) + sum(map(picture_tokens, pictures)),
         max_tokens=limit,
         stops=fields.strings(body, "stop_sequences", 64),
         tools=tools,
@@ -191,5 +191,5 @@ def _marks(model: str, body: Json, system: list[Json], messages: list[Json]) -> 
         return ()
     reader = PrefixReader(model)
     for role, block in blocks:
-        reader.add(role, block, is_picture=block.get("type") == "image")
+        reader.add(role, block, picture=block["source"] if block.get("type") == "image" else None)
     return tuple(reader.marks)

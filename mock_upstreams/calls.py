@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import orjson
 
+from mock_upstreams.pictures import picture_tokens
 from mock_upstreams.refusals import bad_request
 
 CHARACTERS_PER_TOKEN: Final = 4
-IMAGE_TOKENS: Final = 765
 """What an image adds to the input: that of a 1024 x 1024 picture in the public vision guides."""
 
 Json = dict[str, Any]
@@ -92,11 +92,14 @@ class PrefixReader:
     def __init__(self, model: str) -> None:
         self._hash = hashlib.sha256(model.encode())
         self._characters = 0
-        self._pictures = 0
+        self._picture_tokens = 0
         self.marks: list[CacheMark] = []
 
-    def add(self, role: str, block: Json, *, is_picture: bool) -> None:
-        """One block of content. Raises Refusal for a cache_control that is none."""
+    def add(self, role: str, block: Json, *, picture: Any = None) -> None:
+        """One block of content; `picture` is what it shows, if it shows one.
+
+        Raises Refusal for a cache_control that is none.
+        """
         control = block.get("cache_control")
         content = {key: value for key, value in block.items() if key != "cache_control"}
         try:
@@ -105,8 +108,8 @@ class PrefixReader:
             raise bad_request(
                 f"{role}: content is nested too deeply or holds a number out of range", role
             ) from None
-        if is_picture:
-            self._pictures += 1
+        if picture is not None:
+            self._picture_tokens += picture_tokens(picture)
         else:
             self._characters += text_length(block)
         if control is None:
@@ -120,7 +123,7 @@ class PrefixReader:
             raise bad_request(
                 'cache_control: expected {"type": "ephemeral"} with ttl "5m" or "1h"', "cache_control"
             )
-        tokens = tokens_of(self._characters) + self._pictures * IMAGE_TOKENS
+        tokens = tokens_of(self._characters) + self._picture_tokens
         self.marks.append(CacheMark(self._hash.digest(), tokens, _WINDOWS_S[ttl]))
 
 

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from mock_upstreams import fields
 from mock_upstreams.calls import (
-    IMAGE_TOKENS,
     CacheMark,
     Call,
     Json,
@@ -14,6 +13,7 @@ from mock_upstreams.calls import (
     text_length,
     tokens_of,
 )
+from mock_upstreams.pictures import picture_tokens
 from mock_upstreams.refusals import bad_request
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
@@ -43,10 +43,10 @@ def read_chat(body: Json) -> Call:
     fields.number(body, "frequency_penalty", -2, 2)
     tools = _tools(body)
     prompt = ""
-    images = 0
+    pictures = 0
     for i, message in enumerate(messages):
-        text, pictures = _message(message, f"messages[{i}]")
-        images += pictures
+        text, tokens = _message(message, f"messages[{i}]")
+        pictures += tokens
         if message["role"] == "user":
             prompt = text or prompt
     characters = text_length([message.get("content") for message in messages])
@@ -56,7 +56,7 @@ def read_chat(body: Json) -> Call:
         model=model,
         stream=stream,
         prompt=prompt,
-        input_tokens=tokens_of(_without_pictures(messages, characters)) + images * IMAGE_TOKENS,
+        input_tokens=tokens_of(_without_pictures(messages, characters)) + pictures,
         max_tokens=limit,
         stops=fields.strings(body, "stop", 4),
         n=n,
@@ -82,7 +82,7 @@ def _without_pictures(messages: list[Json], characters: int) -> int:
 
 
 def _message(message: Json, where: str) -> tuple[str, int]:
-    """Text and number of pictures of one message."""
+    """Text of one message, and the tokens of its pictures."""
     role = message.get("role")
     if role not in _ROLES:
         raise bad_request(f"{where}.role: expected one of {', '.join(_ROLES)}", f"{where}.role")
@@ -112,7 +112,7 @@ def _message(message: Json, where: str) -> tuple[str, int]:
             texts.append(value)
         elif kind == "image_url":
             _picture(value, place)
-            pictures += 1
+            pictures += picture_tokens(value)
     return "\n".join(texts), pictures
 
 
@@ -192,5 +192,5 @@ def _marks(model: str, messages: list[Json]) -> tuple[CacheMark, ...]:
     for message in messages:
         parts = _parts(message) or [{"type": "text", "text": message.get("content")}]
         for part in parts:
-            reader.add(message["role"], part, is_picture=part["type"] == "image_url")
+            reader.add(message["role"], part, picture=part.get("image_url"))
     return tuple(reader.marks)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from mock_upstreams.pictures import FLAT_TOKENS, picture_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -288,3 +291,15 @@ def test_an_impossible_scenario_is_refused_in_the_own_dialect(client: Client, na
     assert (answer.status, error["type"]) == (400, "invalid_request_error")
     assert error["message"].startswith("simulator: unknown key 'colour'")
     assert client.entry(name)["status"] == 400
+
+
+def test_a_png_counts_by_its_size() -> None:
+    def png(width: int, height: int) -> dict[str, str]:
+        head = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + width.to_bytes(4) + height.to_bytes(4)
+        return {"url": "data:image/png;base64," + base64.b64encode(head + b"rest").decode()}
+
+    assert picture_tokens(png(1, 1)) == 1
+    assert picture_tokens(png(750, 100)) == 100
+    assert picture_tokens(png(9000, 9000)) == 1600
+    assert picture_tokens({"url": "https://example.com/a.png"}) == FLAT_TOKENS
+    assert picture_tokens({"data": "not base64!"}) == FLAT_TOKENS

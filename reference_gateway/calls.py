@@ -1,0 +1,81 @@
+"""One chat call from the checked request to the delivered reply, the same way for both surfaces.
+
+Order: group limit, hold, the one upstream POST, settlement, delivery. Failures cost nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from aiohttp import web
+
+from reference_gateway.accounts import Account
+from reference_gateway.config import Channel, ChatModel, Group
+from reference_gateway.errors import ErrorRenderer
+from reference_gateway.jsonwire import encode
+from reference_gateway.ledger import Ledger
+from reference_gateway.limits import GroupLimiter
+from reference_gateway.payment import Payment
+from reference_gateway.pricing import Pricing
+from reference_gateway.relay import EventSink, StreamRelay
+from reference_gateway.translation.replies import ReplyTranslator
+from reference_gateway.translation.streams import StreamTranslator
+from reference_gateway.upstream import UpstreamClient
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """Everything that is decided about a call before money or the upstream are touched."""
+
+    call: str
+    account: Account
+    group: Group
+    channel: Channel
+    model: ChatModel
+    upstream_body: bytes
+    max_output: int | None
+    stream: bool
+    reply_translator: Callable[[], ReplyTranslator]
+    stream_translator: Callable[[], StreamTranslator]
+    errors: ErrorRenderer
+    extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class CallService:
+    """Carries out plans."""
+
+    def __init__(
+        self,
+        limiter: GroupLimiter,
+        ledger: Ledger,
+        pricing: Pricing,
+        upstream: UpstreamClient,
+        relay: StreamRelay,
+        payment: type[Payment] = Payment,
+    ) -> None:
+        self._limiter = limiter
+        self._ledger = ledger
+        self._pricing = pricing
+        self._upstream = upstream
+        self._relay = relay
+        self._payment = payment
+
+    async def serve(self, request: web.Request, plan: CallPlan) -> web.StreamResponse:
+        """Carry out one call; raises `GatewayError` for every failure before the first byte of the reply."""
+        self._limiter.admit(plan.account, plan.group)
+        async with self.payment(plan) as payment:
+            async with self._upstream.post(plan.channel, plan.upstream_body, plan.extra_headers) as upstream:
+                if plan.stream:
+                    sink = EventSink(request)
+                    return await self._relay.relay(
+                        upstream, plan.stream_translator(), payment, sink, plan.errors
+                    )
+                body = await upstream.read_object()
+            reply = plan.reply_translator().translate(body)
+            await payment.complete(reply.usage)
+            return web.Response(body=encode(reply.body), content_type="application/json")
+
+    def payment(self, plan: CallPlan) -> Payment:
+        """The money side of a plan."""
+        reservation = self._pricing.reservation(plan.model, len(plan.upstream_body), plan.max_output)
+        return self._payment(self._ledger, self._pricing, plan.call, plan.account, plan.model, reservation)

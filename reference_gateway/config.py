@@ -1,0 +1,154 @@
+"""The gateway's configuration as frozen values. `config_file` reads them; everything else only looks at them.
+
+Rates are pico-dollars per token, already multiplied out for both tiers, so no fraction is left at run time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+DEFAULT_GROUP = "default"
+
+
+class Dialect(StrEnum):
+    """The wire format that an upstream channel speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+class Surface(StrEnum):
+    """The two ways into the chat workspace."""
+
+    CHAT = "chat"
+    MESSAGES = "messages"
+
+
+class MediaKind(StrEnum):
+    """What a task makes; it decides the shape of its output."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    chat: Address
+    tasks: Address
+    operator: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One upstream provider account. The URL ends in /v1 for OpenAI and is the bare root for Anthropic."""
+
+    name: str
+    dialect: Dialect
+    url: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A token group: which channel serves which model, and how often per second and account."""
+
+    name: str
+    routes: Mapping[str, str]
+    requests_per_second: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Pico-dollars per token. A missing cache rate means that the input rate applies."""
+
+    input: int
+    output: int
+    cache_read: int | None = None
+    cache_write: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LongContext:
+    """The tier of calls with strictly more than `above` input tokens (public docs: gpt-5.5, Long-context tier)."""
+
+    above: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModel:
+    """A model of the chat workspace."""
+
+    id: str
+    family: Dialect
+    rates: Rates
+    long_context: LongContext | None
+    max_output: int
+    surfaces: frozenset[Surface]
+    created: int = 1_735_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """What one field of a request may hold. Limits are inclusive; unset ones do not apply."""
+
+    type: str | None = None
+    enum: tuple[str | int | float | bool, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    max_length: int | None = None
+    max_items: int | None = None
+    media: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskModel:
+    """A model of the task gateway. The price in credits is multiplied by the integer field `price_per`, if set."""
+
+    id: str
+    endpoint: str
+    kind: MediaKind
+    required: tuple[str, ...]
+    price: int
+    price_per: str | None
+    fields: Mapping[str, FieldRule]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaProvider:
+    """The provider behind the task gateway."""
+
+    url: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Everything the gateway is told. Times are in seconds; `web_search_fee` is pico-dollars per search."""
+
+    listen: Listen
+    database: Path | None
+    operator_token: str
+    channels: Mapping[str, Channel]
+    groups: Mapping[str, Group]
+    media: MediaProvider
+    models: Mapping[str, ChatModel]
+    task_models: Mapping[str, TaskModel]
+    web_search_fee: int = 0
+    task_rate_limit: int = 10
+    upstream_timeout_s: float = 600.0
+    task_poll_interval_s: float = 1.0
+    task_timeout_s: float = 3600.0
+    public_tasks_url: str | None = None
+    endpoints: tuple[str, ...] = field(default=("images", "videos", "audio", "humanize", "detect", "essay"))

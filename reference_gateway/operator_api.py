@@ -1,0 +1,211 @@
+"""The operator's API: accounts, keys, top-ups, ledgers and telemetry. It has its own listener and its own token."""
+
+import re
+import secrets
+import sqlite3
+from typing import Any
+
+from aiohttp import web
+
+from reference_gateway.accounts import Account, AccountDirectory, UnknownKeyError, Workspace
+from reference_gateway.errors import ChatErrorRenderer, ErrorRenderer
+from reference_gateway.failures import Kind, refuse
+from reference_gateway.identifiers import random_hex
+from reference_gateway.jsonwire import JsonObject, decode, encode
+from reference_gateway.ledger import Ledger
+from reference_gateway.money import MoneyError, pico_from_usd, usd_from_pico
+from reference_gateway.surface import Handler, application, read_body
+from reference_gateway.tasks.store import TaskStore
+from reference_gateway.validation.fields import check_known, invalid, read_object, require
+
+BASE = "/operator/v1"
+MOST_CREDITS = 10**15
+_ACCOUNT_FIELDS = frozenset(
+    {"workspace", "balance_usd", "credits", "requests_per_second", "group_requests_per_second"}
+)
+_BEARER = re.compile(r"Bearer +(\S+)", re.IGNORECASE)
+
+
+class OperatorApi:
+    """Handlers of the operator listener."""
+
+    def __init__(self, token: str, directory: AccountDirectory, ledger: Ledger, tasks: TaskStore) -> None:
+        self._token = token.encode()
+        self._directory = directory
+        self._ledger = ledger
+        self._tasks = tasks
+        self._errors: ErrorRenderer = ChatErrorRenderer()
+
+    def application(self) -> web.Application:
+        """The operator listener."""
+        routes: dict[tuple[str, str], Handler] = {
+            ("POST", BASE + "/accounts"): self.create_account,
+            ("GET", BASE + "/accounts/{account}"): self.show_account,
+            ("DELETE", BASE + "/accounts/{account}"): self.delete_account,
+            ("POST", BASE + "/accounts/{account}/keys"): self.add_key,
+            ("POST", BASE + "/accounts/{account}/top-up"): self.top_up,
+            ("GET", BASE + "/accounts/{account}/ledger"): self.show_ledger,
+            ("POST", BASE + "/keys/{key_id}/revoke"): self.revoke_key,
+            ("GET", BASE + "/telemetry/idempotency-keys"): self.show_idempotency_keys,
+        }
+        guarded = {route: self._authorised(handler) for route, handler in routes.items()}
+        return application(guarded, lambda _path: self._errors)
+
+    def _authorised(self, handler: Handler) -> Handler:
+        async def check(request: web.Request) -> web.StreamResponse:
+            match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
+            sent = b"" if match is None else match[1].encode("utf-8", "surrogateescape")
+            if not secrets.compare_digest(sent, self._token):
+                raise refuse(Kind.INVALID_KEY, "The operator token is missing or wrong.")
+            return await handler(request)
+
+        return check
+
+    async def create_account(self, request: web.Request) -> web.StreamResponse:
+        body = read_object(await read_body(request))
+        check_known(body, _ACCOUNT_FIELDS)
+        workspace = _workspace(require(body, "workspace"))
+        amount = _amount(body, workspace, "balance_usd")
+        account, key = await self._directory.create(
+            workspace, amount, _rate(body, "requests_per_second"), _group_rates(body)
+        )
+        value = {
+            "account": account.id,
+            "key": key.secret,
+            "key_id": key.id,
+            "balance": _shown(workspace, amount),
+        }
+        return _json(value, 201)
+
+    async def show_account(self, request: web.Request) -> web.StreamResponse:
+        account = self._account(request)
+        keys = [
+            {"key_id": key.id, "state": "revoked" if key.revoked else "active"}
+            for key in self._directory.keys_of(account.id)
+        ]
+        value = {
+            "account": account.id,
+            "workspace": account.workspace.value,
+            "balance": _shown(account.workspace, await self._ledger.balance(account.id)),
+            "keys": keys,
+        }
+        return _json(value)
+
+    async def delete_account(self, request: web.Request) -> web.StreamResponse:
+        account = self._account(request)
+        await self._directory.close(account.id)
+        return _json({"account": account.id, "state": "closed"})
+
+    async def add_key(self, request: web.Request) -> web.StreamResponse:
+        key = await self._directory.add_key(self._account(request))
+        return _json({"key": key.secret, "key_id": key.id}, 201)
+
+    async def revoke_key(self, request: web.Request) -> web.StreamResponse:
+        key_id = request.match_info["key_id"]
+        try:
+            await self._directory.revoke(key_id)
+        except UnknownKeyError as error:
+            raise refuse(Kind.UNKNOWN_ROUTE, f"There is no key {key_id[:80]!r}.") from error
+        return _json({"key_id": key_id, "state": "revoked"})
+
+    async def top_up(self, request: web.Request) -> web.StreamResponse:
+        account = self._account(request)
+        body = read_object(await read_body(request))
+        check_known(body, frozenset({"usd", "credits"}))
+        amount = _amount(body, account.workspace, "usd")
+        if amount <= 0:
+            unit = "usd" if account.workspace is Workspace.CHAT else "credits"
+            raise invalid(unit, f"`{unit}` must be given and be more than 0.")
+        try:
+            balance = await self._ledger.top_up(f"topup_{random_hex()}", account.id, amount)
+        except (OverflowError, sqlite3.Error) as error:
+            raise invalid("amount", "The balance cannot hold that much.") from error
+        return _json({"balance": _shown(account.workspace, balance)})
+
+    async def show_ledger(self, request: web.Request) -> web.StreamResponse:
+        transfers = await self._ledger.transfers(self._account(request).id)
+        rows = [
+            {
+                "seq": transfer.seq,
+                "call": transfer.call,
+                "reason": transfer.reason.value,
+                "amount": str(transfer.amount),
+                "balance_after": str(transfer.balance_after),
+                "detail": None if transfer.detail is None else decode(transfer.detail),
+            }
+            for transfer in transfers
+        ]
+        return _json({"rows": rows})
+
+    async def show_idempotency_keys(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002 - a handler
+        records = await self._tasks.idempotency_keys()
+        entries = [
+            {"value": record.value, "account": record.account, "task": record.task, "at": record.at}
+            for record in records
+        ]
+        return _json({"entries": entries})
+
+    def _account(self, request: web.Request) -> Account:
+        account_id = request.match_info["account"]
+        account = self._directory.account(account_id)
+        if account is None:
+            raise refuse(Kind.UNKNOWN_ROUTE, f"There is no account {account_id[:80]!r}.")
+        return account
+
+
+def _workspace(value: Any) -> Workspace:
+    if value not in set(Workspace):
+        raise invalid("workspace", "`workspace` must be chat or tasks.")
+    return Workspace(value)
+
+
+def _amount(body: JsonObject, workspace: Workspace, usd_field: str) -> int:
+    """The amount of a body in the workspace's unit; 0 when none is given."""
+    wanted, other = (usd_field, "credits") if workspace is Workspace.CHAT else ("credits", usd_field)
+    if body.get(other) is not None:
+        raise invalid(other, f"`{other}` is not the unit of the {workspace} workspace; use `{wanted}`.")
+    value = body.get(wanted)
+    if value is None:
+        return 0
+    amount = _pico(wanted, value) if workspace is Workspace.CHAT else _credits(value)
+    if amount < 0:
+        raise invalid(wanted, f"`{wanted}` must not be negative.")
+    return amount
+
+
+def _pico(name: str, value: Any) -> int:
+    if not isinstance(value, str):
+        raise invalid(name, f'`{name}` must be a decimal text such as "12.5".')
+    try:
+        return pico_from_usd(value)
+    except MoneyError as error:
+        raise invalid(name, f"`{name}`: {error}.") from error
+
+
+def _credits(value: Any) -> int:
+    if type(value) is not int or value > MOST_CREDITS:
+        raise invalid("credits", f"`credits` must be an integer of at most {MOST_CREDITS}.")
+    return value
+
+
+def _rate(body: JsonObject, name: str) -> int | None:
+    value = body.get(name)
+    if value is not None and (type(value) is not int or value < 1):
+        raise invalid(name, f"`{name}` must be a positive integer.")
+    return value
+
+
+def _group_rates(body: JsonObject) -> dict[str, int]:
+    value = body.get("group_requests_per_second") or {}
+    if not isinstance(value, dict):
+        raise invalid("group_requests_per_second", "`group_requests_per_second` must map groups to integers.")
+    rates = {name: _rate(value, name) for name in value}
+    return {name: rate for name, rate in rates.items() if rate is not None}
+
+
+def _shown(workspace: Workspace, amount: int) -> str | int:
+    return usd_from_pico(amount) if workspace is Workspace.CHAT else amount
+
+
+def _json(value: JsonObject, status: int = 200) -> web.Response:
+    return web.Response(body=encode(value), status=status, content_type="application/json")

@@ -1,0 +1,167 @@
+"""Streams as pure, incremental translators: upstream events in, bytes for the caller out.
+
+A translator relays content at once and keeps the ending (finish, usage, terminator) back. `progress` tells what is
+known: while OPEN the reply is incomplete, from FINISHED on all content is in, TERMINATED is the upstream's own end mark.
+Whoever drives it asks for `closing()` once the call is paid, so no caller sees a normal ending of an unpaid or broken
+call. Anything against the grammar raises `BrokenStreamError`.
+"""
+
+from abc import ABC, abstractmethod
+from enum import IntEnum
+from typing import Any
+
+from reference_gateway import usage as wire_usage
+from reference_gateway.jsonwire import JsonObject, NotJsonError, decode, encode
+from reference_gateway.pricing import Usage
+from reference_gateway.sse import DONE, SseEvent, frame
+from reference_gateway.translation.replies import Identity
+
+
+class Progress(IntEnum):
+    """How far a reply has come."""
+
+    OPEN = 0
+    FINISHED = 1
+    TERMINATED = 2
+
+
+class BrokenStreamError(Exception):
+    """The upstream's stream reports an error, or cannot be a reply."""
+
+
+class StreamTranslator(ABC):
+    """One stream of one call."""
+
+    def __init__(self, identity: Identity, *, choices: int = 1, include_usage: bool = False) -> None:
+        self.identity = identity
+        self.choices = choices
+        self.include_usage = include_usage
+        self.progress = Progress.OPEN
+        self.usage: Usage | None = None
+
+    @abstractmethod
+    def feed(self, event: SseEvent) -> bytes:
+        """Take the next event; what may be sent to the caller now. Raises `BrokenStreamError`."""
+
+    @abstractmethod
+    def closing(self) -> bytes:
+        """The ending of a complete reply: finish, usage where asked for, terminator."""
+
+
+def read_event(event: SseEvent) -> JsonObject:
+    """The JSON object of an event; an error object or something else breaks the stream."""
+    try:
+        value = decode(event.data)
+    except NotJsonError as error:
+        raise BrokenStreamError("the upstream sent an event that is not JSON") from error
+    if not isinstance(value, dict):
+        raise BrokenStreamError("the upstream sent an event that is not an object")
+    if value.get("error") is not None or value.get("type") == "error":
+        raise BrokenStreamError("the upstream reported an error")
+    return value
+
+
+def text_of(delta: JsonObject, name: str) -> str:
+    """A text member of a delta; anything else breaks the stream."""
+    value = delta.get(name)
+    if not isinstance(value, str):
+        raise BrokenStreamError(f"the upstream sent a delta whose {name} is not text")
+    return value
+
+
+class ChatStream(StreamTranslator):
+    """What both chat translators share: the form of a chunk."""
+
+    def chunk(self, choices: list[JsonObject]) -> JsonObject:
+        """A chunk of the chat surface."""
+        return {
+            "id": self.identity.id,
+            "object": "chat.completion.chunk",
+            "created": self.identity.created,
+            "model": self.identity.model,
+            "choices": choices,
+        }
+
+    def delta(self, delta: JsonObject, finish: str | None = None) -> bytes:
+        """One event of the first choice."""
+        chunk = self.chunk([{"index": 0, "delta": delta, "finish_reason": finish}])
+        if self.include_usage:
+            chunk["usage"] = None
+        return frame(encode(chunk))
+
+    def usage_chunk(self) -> bytes:
+        """The extra event that `stream_options.include_usage` asks for."""
+        if not self.include_usage or self.usage is None:
+            return b""
+        return frame(encode({**self.chunk([]), "usage": self.shown_usage(self.usage)}))
+
+    def shown_usage(self, usage: Usage) -> JsonObject:
+        """The usage block of that event."""
+        return wire_usage.to_openai(usage, details=self.identity.cache_details)
+
+    def terminator(self) -> bytes:
+        """What ends every complete stream of this surface."""
+        return DONE
+
+
+class ChatStreamFromOpenAI(ChatStream):
+    """OpenAI to chat surface: chunks pass with the call's identity; a choice finishes once; usage is kept apart."""
+
+    def __init__(self, identity: Identity, *, choices: int = 1, include_usage: bool = False) -> None:
+        super().__init__(identity, choices=choices, include_usage=include_usage)
+        self._started: set[int] = set()
+        self._finished: set[int] = set()
+        self._held: list[bytes] = []
+        self._reported: JsonObject = {}
+
+    def feed(self, event: SseEvent) -> bytes:
+        if self.progress is Progress.TERMINATED:
+            return b""
+        if event.data == b"[DONE]":
+            if self.progress is Progress.OPEN:
+                raise BrokenStreamError("the upstream ended before every choice was finished")
+            self.progress = Progress.TERMINATED
+            return b""
+        chunk = read_event(event)
+        usage = chunk.pop("usage", None)
+        if usage is not None:
+            self._reported = usage
+            self.usage = wire_usage.from_openai(usage) or self.usage
+        choices = chunk.get("choices")
+        if not isinstance(choices, list):
+            raise BrokenStreamError("the upstream sent a chunk without choices")
+        kept = [choice for choice in choices if self._keep(choice)]
+        if not kept:
+            return b""
+        chunk |= self.chunk(kept)
+        if self.include_usage:
+            chunk["usage"] = None
+        out = frame(encode(chunk))
+        if self.progress is Progress.OPEN:
+            return out
+        self._held.append(out)
+        return b""
+
+    def _keep(self, choice: Any) -> bool:
+        if not isinstance(choice, dict) or type(choice.get("index")) is not int:
+            raise BrokenStreamError("the upstream sent a choice without an index")
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            raise BrokenStreamError("the upstream sent a choice without a delta")
+        index: int = choice["index"]
+        if index in self._finished or not 0 <= index < self.choices:
+            return False
+        if index not in self._started:
+            self._started.add(index)
+            delta.setdefault("role", "assistant")
+        if choice.setdefault("finish_reason", None) is not None:
+            self._finished.add(index)
+            if len(self._finished) == self.choices:
+                self.progress = Progress.FINISHED
+        return True
+
+    def shown_usage(self, usage: Usage) -> JsonObject:
+        return wire_usage.merged_openai(self._reported, usage, details=self.identity.cache_details)
+
+    def closing(self) -> bytes:
+        return b"".join(self._held) + self.usage_chunk() + self.terminator()

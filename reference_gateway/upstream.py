@@ -1,0 +1,182 @@
+"""Calls upstream providers: exactly one POST per customer call, no retry, no redirect, whatever happens.
+
+Source: public docs, Errors of the chat pages, last paragraph ("every customer call maps to exactly one upstream POST").
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+from reference_gateway.config import Channel, Dialect
+from reference_gateway.failures import Failure, GatewayError, Kind, refuse
+from reference_gateway.jsonwire import JsonObject, NotJsonError, decode_object
+
+ANTHROPIC_VERSION = "2023-06-01"
+MOST_REPLY_BYTES = 64 * 1024 * 1024
+_MOST_ERROR_BYTES = 64 * 1024
+_MOST_CONNECTIONS = 2000
+_CONNECT_S = 10.0
+_MOST_DRAINED_BYTES = 64 * 1024
+_DRAIN_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class UpstreamReply:
+    """A reply whose head has arrived with status 200; the body is read as the caller wishes."""
+
+    def __init__(self, response: aiohttp.ClientResponse, timeout_s: float) -> None:
+        self._response = response
+        self._timeout_s = timeout_s
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters."""
+        return self._response.content_type
+
+    async def read_object(self) -> JsonObject:
+        """The whole body as a JSON object; raises `GatewayError` when it breaks off or is something else."""
+        body = bytearray()
+        while part := await self.read_some():
+            body += part
+            if len(body) > MOST_REPLY_BYTES:
+                raise upstream_failed("The upstream's reply is too large.")
+        try:
+            return decode_object(bytes(body))
+        except NotJsonError as error:
+            raise upstream_failed("The upstream's reply is not a JSON object.") from error
+
+    async def read_some(self) -> bytes:
+        """The next bytes as they arrive, empty at the clean end; raises `GatewayError` when the wire breaks."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._response.content.readany()
+        except TimeoutError as error:
+            raise upstream_failed("The upstream fell silent.") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise upstream_failed("The connection to the upstream broke.") from error
+
+    async def drain(self) -> None:
+        """Read a finished body to its end, so that the connection can serve again; trouble no longer matters."""
+        left = _MOST_DRAINED_BYTES
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while left > 0 and (part := await self._response.content.readany()):
+                    left -= len(part)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            _log.info("a finished stream did not end: %r", error)
+
+    def abort(self) -> None:
+        """Drop the connection at once, so that the upstream stops working for nobody."""
+        self._response.close()
+
+
+class UpstreamClient:
+    """Owns the connections to all chat channels."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the session."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def post(
+        self, channel: Channel, body: bytes, extra_headers: Mapping[str, str]
+    ) -> AsyncIterator[UpstreamReply]:
+        """Send the one POST of a call; raises `GatewayError` when no reply with status 200 comes of it."""
+        response = await self.send(channel, body, extra_headers)
+        try:
+            if response.status != 200:
+                raise await self._failure_of(channel, response)
+            yield UpstreamReply(response, self._timeout_s)
+        finally:
+            # Puts the connection back when the body was read to its end, and drops it otherwise.
+            response.release()
+
+    async def send(
+        self, channel: Channel, body: bytes, extra_headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        """The POST itself, until the head of the reply; raises `GatewayError` for trouble on the wire."""
+        if self._session is None:
+            raise GatewayError(Failure(Kind.INTERNAL, "The gateway is not ready yet."))
+        headers = {**self.credentials(channel), **extra_headers}
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._session.post(
+                    self.url(channel), data=body, headers=headers, allow_redirects=False
+                )
+        except TimeoutError as error:
+            raise upstream_failed("The upstream did not answer in time.") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise upstream_failed(
+                "The upstream could not be reached, or hung up without an answer."
+            ) from error
+
+    def url(self, channel: Channel) -> URL:
+        """Where a channel takes its calls."""
+        return URL(channel.url + _PATHS[channel.dialect])
+
+    def credentials(self, channel: Channel) -> dict[str, str]:
+        """The gateway's own credential at the provider; the caller's never leaves the gateway."""
+        if channel.dialect is Dialect.OPENAI:
+            return {"Authorization": f"Bearer {channel.key}"}
+        return {"x-api-key": channel.key, "anthropic-version": ANTHROPIC_VERSION}
+
+    async def _failure_of(self, channel: Channel, response: aiohttp.ClientResponse) -> GatewayError:
+        text = ""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                body = bytearray()
+                while len(body) < _MOST_ERROR_BYTES and (part := await response.content.readany()):
+                    body += part
+                text = _message_in(bytes(body))
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            _log.info("channel %s: error body unreadable (%s)", channel.name, error)
+        _log.warning("channel %s answered %d: %.200s", channel.name, response.status, text)
+        return GatewayError(self.failure_for_status(channel, response.status, text))
+
+    def failure_for_status(self, channel: Channel, status: int, text: str) -> Failure:
+        """What an upstream status means to the caller. Its 401 and 403 are ours to mend, not the caller's."""
+        if status in {400, 413, 422}:
+            detail = text.replace(channel.key, "***") if text else "no reason given"
+            return Failure(Kind.UPSTREAM_REFUSED, f"The model's provider refused the request: {detail}")
+        if status == 429:
+            return Failure(Kind.UPSTREAM_RATE_LIMITED, "The model's provider is limiting requests; back off.")
+        return Failure(
+            Kind.UPSTREAM_FAILED, "The model's provider failed; it is safe to retry, nothing was charged."
+        )
+
+
+_PATHS: Mapping[Dialect, str] = {Dialect.OPENAI: "/chat/completions", Dialect.ANTHROPIC: "/v1/messages"}
+
+
+def upstream_failed(message: str) -> GatewayError:
+    """A failure of the upstream that the caller sees as a 500."""
+    return refuse(Kind.UPSTREAM_FAILED, f"{message} It is safe to retry, nothing was charged.")
+
+
+def _message_in(body: bytes) -> str:
+    try:
+        error = decode_object(body).get("error")
+    except NotJsonError:
+        return ""
+    message = error.get("message") if isinstance(error, dict) else error
+    return message[:1000] if isinstance(message, str) else ""
