@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from math import ceil
 from typing import Any
 
 from weighbridge import tolerances
@@ -139,6 +140,8 @@ class Lab:
             return tuple(role for role in self.target.models if role.startswith("anthropic"))
         if surface == "chat":
             return tuple(role for role in self.target.models if role.startswith(("openai", "anthropic")))
+        if surface == "aimlapi":
+            return tuple(role for role in self.target.models if role.startswith("aimlapi"))
         return tuple(
             role
             for role in self.target.models
@@ -212,7 +215,8 @@ class Lab:
             surface: where the key shall work.
             balance: USD or credits to begin with.
             requests_per_second: the limit that the hook may give the account as `{requests_per_second}`.
-                The documented default without it; a hook that does not name it leaves the default.
+                Without it the documented default on tasks, elsewhere what the funded principal may send; a
+                hook that does not name it leaves the default.
 
         Raises:
             HookError: the hook failed or yielded no key.
@@ -220,12 +224,14 @@ class Lab:
         where = surface if surface in self.target.accounts else "chat"
         default = "100000" if surface == "tasks" else "1000"
         hook = self.target.accounts[where]
-        takes_rate = "{requests_per_second" in (hook.body or hook.command or "")
+        takes_rate = self.takes_rate(where)
+        like = self.target.principals.get(f"{where}.funded")
+        usual = tolerances.TASK_RATE_LIMIT if where == "tasks" or not like else ceil(like.requests_per_second)
         values = {
             "balance": balance if balance is not None else default,
             "workspace": where,
             "surface": surface,
-            "requests_per_second": str(requests_per_second or tolerances.TASK_RATE_LIMIT),
+            "requests_per_second": str(requests_per_second or usual),
         }
         answer = await self.shared.hooks.run(hook, values)
         picked = (
@@ -234,7 +240,6 @@ class Lab:
         if not isinstance(picked.get("key"), str):
             raise HookError(f"the hook accounts.{where} yielded no key; name its place with `key: $.path`")
         self.shared.secrets.add(picked["key"])
-        like = self.target.principals.get(f"{where}.funded")
         who = Principal(
             surface,
             "fresh",
@@ -247,6 +252,11 @@ class Lab:
         )
         self.shared.accounts.append(who)
         return who
+
+    def takes_rate(self, surface: str) -> bool:
+        """Whether the hook that makes accounts on a surface can give them a limit of their own."""
+        hook = self.target.accounts.get(surface)
+        return hook is not None and "{requests_per_second" in (hook.body or hook.command or "")
 
     async def steer(self, what: str, who: Principal, **values: str) -> dict[str, Any]:
         """Run a hook such as `revoke`, `top_up` or `second_key` for a principal."""
@@ -286,8 +296,9 @@ class Lab:
             expect: wait (bounded by the declared settle time) until this holds; without it the whole
                 settle time passes, since an effect that must not come can come late.
         """
-        name = next((n for n in (who.surface, "chat") if n in self.target.balance), None)
-        if name is None or (who.surface == "tasks" and name != "tasks"):
+        names = (who.surface, "chat") if who.surface == "messages" else (who.surface,)
+        name = next((n for n in names if n in self.target.balance), None)
+        if name is None:
             self.miss(situation, "balance")
             return None
         source = self.target.balance[name]
@@ -346,6 +357,7 @@ class Lab:
         raw: bytes | None = None,
         headers: Headers | None = None,
         extra: Headers = (),
+        omit: Sequence[str] = (),
         role: str | None = None,
         scenario: Scenario | None = None,
         streamed: bool = False,
@@ -368,6 +380,7 @@ class Lab:
             raw: sent as it is, in place of `body`.
             headers: replace the authentication altogether.
             extra: headers beside those that the target file names.
+            omit: names of headers that this surface gets by itself, to be left out.
             role: role of the model that the body names.
             scenario: what the token in the body tells the simulator.
             streamed: whether an event stream is asked for.
@@ -394,7 +407,7 @@ class Lab:
         if "user-agent" not in given:
             head.append(("User-Agent", "weighbridge"))
         head += [*(where.headers if url is None else ()), *extra]
-        if surface == "messages" and "anthropic-version" not in given:
+        if surface == "messages" and "anthropic-version" not in given and "anthropic-version" not in omit:
             head.append(("anthropic-version", "2023-06-01"))
         request = Request(method, url or where.url + path, tuple(head), payload)
         id_ = correlation_id or self.shared.ids()
@@ -507,15 +520,16 @@ class Lab:
         stream: bool = False,
         change: Mapping[str, Any] | None = None,
         drop: Sequence[str] = (),
+        surface: str = "chat",
         **options: Any,
     ) -> Call:
-        """One chat completion; options as for `send`."""
+        """One chat completion, of either surface that speaks this dialect; options as for `send`."""
         id_ = options.pop("correlation_id", None) or self.shared.ids()
         body = self.chat_body(
             role, id_, scenario=scenario, prompt=prompt, stream=stream, change=change, drop=drop
         )
         return await self.send(
-            "chat",
+            surface,
             CHAT_PATH,
             situation=situation,
             who=who,
@@ -526,6 +540,16 @@ class Lab:
             correlation_id=id_,
             **options,
         )
+
+    async def aimlapi(self, role: str, situation: str, who: Principal | None, **options: Any) -> Call:
+        """One chat completion of AI/ML API; options as for `chat`."""
+        return await self.chat(role, situation, who, surface="aimlapi", **options)
+
+    async def ask(self, surface: str, role: str, situation: str, who: Principal) -> Call:
+        """The plainest call of a chat surface."""
+        if surface == "messages":
+            return await self.message(role, situation, who)
+        return await self.chat(role, situation, who, surface=surface)
 
     async def message(
         self,
@@ -568,10 +592,9 @@ class Lab:
         failure would then be about the last one. Where it does not recover, the situation is marked
         contaminated.
         """
-        ask = self.message if surface == "messages" else self.chat
         deadline = time.monotonic() + tolerances.RECOVERY_S
         while True:
-            call = await ask(role, f"{situation}:healthy", who)
+            call = await self.ask(surface, role, f"{situation}:healthy", who)
             if call.exchange.ok:
                 return True
             if time.monotonic() > deadline:

@@ -1,6 +1,7 @@
 """The kill matrix: judges deliberately wrong gateways, to show that the checks bite and accuse nobody else.
 
-All gateways run in this process on one simulator. Each is judged by every directed check of its surfaces.
+Each gateway runs with a simulator in a worker process, two for each core, and is judged by every directed
+check of its surfaces.
 A defect is killed when a requirement that it names becomes `fail` (or `warn`, where that row is SHOULD);
 a benign variant is accused when any row becomes `fail`.
 """
@@ -9,9 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -135,28 +140,51 @@ def _chosen(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(ids)
 
 
-async def _run(ids: Sequence[str], console: Console) -> list[Proof]:
+def _jobs(ids: Sequence[str]) -> list[tuple[str, str]]:
+    """(kind, id) of every gateway to judge, the clean one first."""
     chosen = _chosen(ids)
-    jobs: list[tuple[str, str, str, tuple[str, ...], Components | None]] = []
-    if not chosen:
-        jobs.append((CLEAN, "the reference gateway as it is", CLEAN, (), None))
-    jobs += [
-        (d.id, d.title, "defect", d.requirements, d.components())
-        for d in DEFECTS.values()
-        if not chosen or d.id in chosen
-    ]
-    jobs += [
-        (v.id, v.title, "variant", (), v.components())
-        for v in VARIANTS.values()
-        if not chosen or v.id in chosen
-    ]
-    proofs = []
+    jobs = [] if chosen else [(CLEAN, CLEAN)]
+    jobs += [("defect", name) for name in DEFECTS if not chosen or name in chosen]
+    jobs += [("variant", name) for name in VARIANTS if not chosen or name in chosen]
+    return jobs
+
+
+async def _prove_alone(kind: str, id_: str) -> Proof:
     async with Simulator(SimulatorConfig()) as simulator:
-        for number, job in enumerate(jobs, 1):
-            proof = await _prove_one(simulator.url, *job)
-            proofs.append(proof)
+        if kind == "defect":
+            defect = DEFECTS[id_]
+            return await _prove_one(
+                simulator.url, id_, defect.title, kind, defect.requirements, defect.components()
+            )
+        if kind == "variant":
+            variant = VARIANTS[id_]
+            return await _prove_one(simulator.url, id_, variant.title, kind, (), variant.components())
+        return await _prove_one(simulator.url, CLEAN, "the reference gateway as it is", CLEAN, (), None)
+
+
+def _prove_in_worker(kind: str, id_: str) -> Proof:
+    """One gateway, in a worker process."""
+    logging.disable(logging.CRITICAL)  # a gateway that is wrong on purpose complains about itself
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_prove_alone(kind, id_))
+
+
+def _run(ids: Sequence[str], console: Console) -> list[Proof]:
+    """Judge all gateways in worker processes; in the order of their declaration, however they finish."""
+    jobs = _jobs(ids)
+    proofs: dict[tuple[str, str], Proof] = {}
+    # A gateway under judgement waits more than it computes, so each core takes two.
+    workers = min(len(jobs), 2 * (os.cpu_count() or 1))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        futures = {pool.submit(_prove_in_worker, *job): job for job in jobs}
+        for number, future in enumerate(as_completed(futures), 1):
+            proof = future.result()
+            proofs[futures[future]] = proof
             console.line(_line(proof, number, len(jobs)))
-    return proofs
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [proofs[job] for job in jobs]
 
 
 def _line(proof: Proof, number: int, total: int) -> str:
@@ -215,8 +243,7 @@ def prove(ids: Sequence[str], json_file: Path | None) -> ExitCode:
     """
     console = Console()
     began = time.monotonic()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        proofs = runner.run(_run(ids, console))
+    proofs = _run(ids, console)
     document = matrix(proofs)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)

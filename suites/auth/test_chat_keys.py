@@ -57,7 +57,7 @@ def test_revoked_key_is_refused(judge: Judge, chat_bad_keys: Observation) -> Non
 @requirement("AUTH-12", surface="chat")
 def test_refused_key_is_charged_nothing(judge: Judge, chat_bad_keys: Observation) -> None:
     """A revoked key belongs to an account that still has money."""
-    judge.settle(billing.account_unchanged(chat_bad_keys, "revoked-key", ("revoked-key",)))
+    judge.settle(billing.refusals_cost_nothing(chat_bad_keys, judge.facts, "revoked-key", ("revoked-key",)))
 
 
 @requirement("SURF-04", surface="chat")

@@ -22,10 +22,31 @@ def test_output_is_charged_at_its_own_rate(judge: Judge, chat_charges: Observati
     judge.settle(*billing.charged_the_price(chat_charges, judge.facts, "charge-output"))
 
 
-@requirement("CBIL-06", "CBIL-10", surface="chat")
+@requirement("CBIL-06", "CBIL-09", surface="chat")
 def test_cached_tokens_pay_the_read_rate(judge: Judge, chat_charges: Observation) -> None:
     """Cached input at the full rate, or at both rates, takes away what caching is for."""
     judge.settle(*billing.charged_the_price(chat_charges, judge.facts, "charge-cached"))
+
+
+@requirement("CBIL-10", surface="chat")
+def test_read_rate_is_below_the_input_rate(judge: Judge, chat_charges: Observation) -> None:
+    """The declared card and what was charged by it agree."""
+    judge.settle(
+        *billing.read_rate_is_lower(judge.facts),
+        *billing.charged_the_price(chat_charges, judge.facts, "charge-cached"),
+    )
+
+
+@requirement("CBIL-08", surface="chat")
+def test_written_tokens_pay_the_write_rate(judge: Judge, chat_charges: Observation) -> None:
+    """The first call pays for filling the cache."""
+    judge.settle(*billing.written_at_its_rate(chat_charges, judge.facts, "charge-written"))
+
+
+@requirement("CERR-DB-2", surface="chat")
+def test_leaving_costs_at_most_once(judge: Judge, chat_left_money: Observation) -> None:
+    """Hanging up is no reason to pay more than for staying."""
+    judge.settle(*billing.at_most_the_price(chat_left_money, judge.facts, "left-money"))
 
 
 @requirement("CBIL-11", surface="chat")
@@ -118,13 +139,15 @@ def test_broken_wire_and_retry_are_billed_once(judge: Judge, chat_retry_after_fa
 def test_refused_shapes_cost_nothing(judge: Judge, chat_bad_requests: Observation) -> None:
     """A 400 is not charged."""
     names = ("no-model", "no-messages", "messages-not-array", "malformed-json", "max-tokens-text")
-    judge.settle(billing.account_unchanged(chat_bad_requests, "bad-requests", names))
+    judge.settle(
+        billing.refusals_cost_nothing(chat_bad_requests, judge.facts, "bad-requests", names, whole=True)
+    )
 
 
 @requirement("CERR-402-3", surface="chat")
 def test_402_changes_no_balance(judge: Judge, chat_broke: Observation) -> None:
     """An empty account stays at what it was."""
-    judge.settle(billing.account_unchanged(chat_broke, "broke", ("broke",)))
+    judge.settle(billing.refusals_cost_nothing(chat_broke, judge.facts, "broke", ("broke",)))
 
 
 @requirement("CERR-402-4", surface="chat")

@@ -100,12 +100,6 @@ def test_tool_result_completes_the_loop(judge: Judge, chat_requests: Observation
     judge.each(chat_requests.where("tool-result", role="anthropic"), replies.accepted)
 
 
-@requirement("VIS-02", "VIS-03", "VIS-07", surface="chat")
-def test_png_as_data_url_is_accepted(judge: Judge, chat_requests: Observation) -> None:
-    """Text and a PNG in one message."""
-    judge.each(chat_requests.where("image-data", role="anthropic"), replies.accepted)
-
-
 @requirement("GPT-01", surface="chat")
 def test_gpt_needs_no_max_tokens(judge: Judge, chat_requests: Observation) -> None:
     """model and messages alone are the documented minimum."""

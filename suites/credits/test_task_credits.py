@@ -20,7 +20,7 @@ def _accepted(observation: Observation, situation: str) -> list[str | None] | Fi
 def test_submission_takes_credits(judge: Judge, task_lifecycles: Observation) -> None:
     """A debit that is missing now comes as a surprise correction later."""
     found = _accepted(task_lifecycles, "completed")
-    each = (tasks_credits.debited(task_lifecycles, "completed", role, at="final") for role in _roles(found))
+    each = (tasks_credits.debited(task_lifecycles, "completed", role) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
@@ -28,10 +28,7 @@ def test_submission_takes_credits(judge: Judge, task_lifecycles: Observation) ->
 def test_debit_is_there_with_the_answer(judge: Judge, task_lifecycles: Observation) -> None:
     """Clients that check the balance between submissions would overspend."""
     found = _accepted(task_lifecycles, "completed")
-    each = [
-        tasks_credits.debited(task_lifecycles, "completed", role, at="submitted") for role in _roles(found)
-    ]
-    each += [tasks_credits.debit_kept(task_lifecycles, "completed", role) for role in _roles(found)]
+    each = [tasks_credits.debited_at_once(task_lifecycles, "completed", role) for role in _roles(found)]
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
@@ -54,7 +51,7 @@ def test_completed_task_is_not_refunded(judge: Judge, task_lifecycles: Observati
 def test_polling_is_free(judge: Judge, task_lifecycles: Observation) -> None:
     """Clients poll many times per task as they are told to."""
     found = _accepted(task_lifecycles, "completed")
-    each = (tasks_credits.debit_kept(task_lifecycles, "completed", role) for role in _roles(found))
+    each = (tasks_credits.polls_are_free(task_lifecycles, "completed", role) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 

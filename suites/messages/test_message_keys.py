@@ -61,7 +61,7 @@ def test_refused_key_reaches_no_provider(judge: Judge, message_bad_keys: Observa
 @requirement("AUTH-12", surface="messages")
 def test_refused_key_is_not_charged(judge: Judge, message_bad_keys: Observation) -> None:
     """An owner cannot dispute what a stranger's wrong key cost."""
-    judge.settle(billing.account_unchanged(message_bad_keys, "bad-keys", STRANGERS))
+    judge.settle(billing.refusals_cost_nothing(message_bad_keys, judge.facts, "bad-keys", STRANGERS))
 
 
 @requirement("PRAC-06", surface="messages")

@@ -80,8 +80,10 @@ def test_a_refused_request_is_free(
     judge.settle(
         *message_errors.observable(
             [
-                billing.account_unchanged(message_bad_requests, "bad-requests", shapes),
-                billing.account_unchanged(message_broke, "broke", ("broke",)),
+                billing.refusals_cost_nothing(
+                    message_bad_requests, judge.facts, "bad-requests", shapes, whole=True
+                ),
+                billing.refusals_cost_nothing(message_broke, judge.facts, "broke", ("broke",)),
             ]
         )
     )

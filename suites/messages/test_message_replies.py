@@ -88,6 +88,12 @@ def test_versions_of_stock_clients_are_accepted(judge: Judge, message_requests: 
     judge.settle(*over(message_requests, ("version-2023-06-01", "version-2026-10-21"), replies.accepted))
 
 
+@requirement("MSG-11", surface="messages")
+def test_a_call_without_version_is_told(judge: Judge, message_requests: Observation) -> None:
+    """No document says whether the header is needed; the report says what this target does."""
+    judge.settle(*over(message_requests, ("no-version",), replies.answered))
+
+
 @requirement("MSG-12", surface="messages")
 def test_reply_has_id_and_model(judge: Judge, message_replies: Observation) -> None:
     """Logs and cost accounting in the client are keyed by these two."""

@@ -9,7 +9,7 @@ import pytest
 from tests.checks.chat_evidence import MODEL, TEXT, call, post, reading
 from weighbridge.bait import UNKNOWN_KEY, UPSTREAM_SECRET
 from weighbridge.checks import billing, errors, limits, posts, replies
-from weighbridge.evidence import Call, Ending, Observation
+from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.scenario import Scenario
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding, Outcome
@@ -262,16 +262,22 @@ def test_a_provider_that_is_kept_working_is_caught() -> None:
 
 
 # ------------------------------------------------------------------ accounts and groups
+FACTS = RunFacts(rates={MODEL: {"input": 5_000_000, "output": 30_000_000}})
+
+
 def _refusals(*calls: Call, gone: int = 0) -> Finding:
     readings = (reading(100, "before", label="bad"), reading(100 - gone, "after", label="bad"))
-    return billing.account_unchanged(Observation("p", calls, readings), "bad", ("plain",))
+    return billing.refusals_cost_nothing(Observation("p", calls, readings), FACTS, "bad", ("plain",))
 
 
 def test_refused_calls_must_not_move_the_balance() -> None:
     refused = call(OPENAI, status=400)
     assert _refusals(refused).outcome is Outcome.MET
     assert _refusals(refused, gone=1).outcome is Outcome.BROKEN
-    assert _refusals(refused, call(_reply()), gone=1).outcome is Outcome.NOT_VERIFIED
+    served = call(_reply())
+    due = 12 * 5_000_000 + 9 * 30_000_000
+    assert _refusals(refused, served, gone=due).outcome is Outcome.MET
+    assert _refusals(refused, served, gone=due + 1).outcome is Outcome.BROKEN
     assert _refusals(call(_reply())).outcome is Outcome.NOT_VERIFIED
 
 

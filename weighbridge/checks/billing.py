@@ -6,9 +6,10 @@ not verified. A charge below a hundred times the balance's resolution is not jud
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from weighbridge.checks.findings import needs, situation
+from weighbridge.checks.findings import is_int, member, needs, situation
 from weighbridge.evidence import Call, Observation, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, Usage, price, usd
 from weighbridge.scenario import Scenario
@@ -216,31 +217,52 @@ def charged_nothing_if_failed(observation: Observation, name: str) -> list[Findi
     return findings
 
 
-def account_unchanged(observation: Observation, label: str, names: tuple[str, ...]) -> Finding:
-    """One account over several refused calls: its balance did not move."""
+def refusals_cost_nothing(
+    observation: Observation, facts: RunFacts, label: str, names: tuple[str, ...], *, whole: bool = False
+) -> Finding:
+    """One account over several calls that should be refused: it paid for those that were served, and no more.
+
+    Args:
+        observation: calls and the readings `before` and `after` under the label.
+        facts: the rate card, for calls that were served against expectation.
+        label: of the readings.
+        names: situations of the account that should be refused.
+        whole: all calls of the observation were made by this account, also those of other situations.
+    """
     before, after = observation.money(label, "before"), observation.money(label, "after")
     if before is None or after is None:
         return needs("balance")
-    calls = observation.where(*names)
-    refused = [call for call in calls if call.exchange.status is not None and call.exchange.status >= 400]
-    ids = tuple(call.id for call in refused[:5])
+    refused = [call for call in observation.where(*names) if (call.exchange.status or 0) >= 400]
     if not refused:
         return Finding(Outcome.NOT_VERIFIED, observed="no call was refused", inside_scope=True)
-    if len(refused) < len(calls):
-        served = len(calls) - len(refused)
-        return Finding(
-            Outcome.NOT_VERIFIED,
-            observed=f"{served} of {len(calls)} calls were served and may have been charged",
-            evidence=ids,
-            inside_scope=True,
-        )
+    due = _due_for_served(observation.calls if whole else observation.where(*names), facts)
+    if isinstance(due, Finding):
+        return due
     moved = before.amount - after.amount
     return Finding(
-        Outcome.MET if moved == 0 else Outcome.BROKEN,
+        Outcome.MET if moved == due else Outcome.BROKEN,
         "refused calls change no balance",
-        f"{usd(moved)} charged over {len(refused)} refused calls",
-        ids,
+        f"{usd(moved - due)} charged beyond the served calls, over {len(refused)} refused calls",
+        tuple(call.id for call in refused[:5]),
     )
+
+
+def _due_for_served(calls: Iterable[Call], facts: RunFacts) -> int | Finding:
+    """What the served ones among these calls should have cost, by the usage that they report."""
+    total = 0
+    for call in calls:
+        if call.exchange.status is None or call.exchange.status >= 400:
+            continue
+        card = facts.rates.get(call.model or "")
+        usage = member(call.exchange.json, "usage")
+        counts = (
+            member(usage, "prompt_tokens") or member(usage, "input_tokens"),
+            member(usage, "completion_tokens") or member(usage, "output_tokens"),
+        )
+        if card is None or not all(is_int(count) for count in counts):
+            return needs("rates")
+        total += price(Usage(*counts), card, long_context=False)
+    return total
 
 
 def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
@@ -281,15 +303,9 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
     if before is None or after is None:
         return [needs("balance")]
     calls = observation.where("group-burst", "group-other", "group-recovered")
-    total = 0
-    for call in calls:
-        if not call.exchange.ok:
-            continue
-        card = facts.rates.get(call.model or "")
-        usage = call.exchange.json.get("usage") if isinstance(call.exchange.json, dict) else None
-        if card is None or not isinstance(usage, dict):
-            return [needs("rates")]
-        total += price(Usage(usage["prompt_tokens"], usage["completion_tokens"]), card, long_context=False)
+    total = _due_for_served(calls, facts)
+    if isinstance(total, Finding):
+        return [total]
     charged = before.amount - after.amount
     return [
         Finding(
@@ -298,4 +314,70 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
             f"{usd(charged)} charged",
             tuple(call.id for call in calls if call.exchange.status == 429)[:3],
         )
+    ]
+
+
+def written_at_its_rate(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """Tokens written to a cache pay the write rate; a surface without a counter for them may take W = 0 (C5)."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        expected = expected_price(case, facts)
+        if isinstance(expected, Finding):
+            findings.append(expected)
+            continue
+        plain = tuple(
+            replace(call, scenario=replace(call.scenario, written=None))
+            for call in case.calls
+            if call.scenario
+        )
+        unwritten = expected_price(replace(case, calls=plain), facts)
+        required = f"a charge of {usd(expected)}, written tokens at the cache-write rate"
+        if case.charged == unwritten and case.charged != expected:
+            observed = (
+                f"{usd(case.charged)}: written tokens at the input rate (reading C5, W = 0) ({case.label})"
+            )
+            findings.append(Finding(Outcome.ALTERNATIVE, required, observed, case.evidence))
+            continue
+        findings.append(
+            _all_served(case) or _finding(case, case.charged == expected, required, usd(case.charged))
+        )
+    return findings
+
+
+def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """A client that left is charged between nothing and the whole price, once."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        expected = expected_price(case, facts)
+        findings.append(
+            expected
+            if isinstance(expected, Finding)
+            else _finding(
+                case,
+                0 <= case.charged <= expected,
+                f"at most {usd(expected)}",
+                f"{usd(case.charged)} charged",
+            )
+        )
+    return findings
+
+
+def read_rate_is_lower(facts: RunFacts) -> list[Finding]:
+    """The declared cache-read rate is below the input rate; what is really charged is judged by CBIL-06."""
+    cards = {model: card for model, card in facts.rates.items() if "cache_read" in card}
+    if not cards:
+        return [needs("rates (cache_read)")]
+    return [
+        Finding(
+            Outcome.MET if card["cache_read"] < card["input"] else Outcome.BROKEN,
+            "the cache-read rate is below the input rate",
+            f"{card['cache_read']} against {card['input']} pico-dollars per token ({model})",
+        )
+        for model, card in cards.items()
     ]

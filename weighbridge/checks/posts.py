@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from weighbridge import tolerances
-from weighbridge.checks.findings import broken, excerpt, holds, member, met, needs, outcome_of, unjudged
+from weighbridge.checks.findings import (
+    broken,
+    excerpt,
+    holds,
+    member,
+    met,
+    needs,
+    not_applicable,
+    outcome_of,
+    unjudged,
+)
 from weighbridge.evidence import Call, Ending, UpstreamCall
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding, Outcome
@@ -103,10 +113,14 @@ def _upstream_body(rule: Callable[[Call, UpstreamCall, Any], Finding]) -> Rule:
 
 
 def passes_through(*names: str) -> Rule:
-    """Members of the request arrive upstream with equal values; numbers compare by value."""
+    """Members of the request arrive upstream with equal values; numbers compare by value.
+
+    Calls that carry none of them say nothing. A call that the target refuses by itself does not pass them on.
+    """
+    required = f"passed on as sent: {', '.join(names)}"
 
     @_upstream_body
-    def rule(call: Call, post: UpstreamCall, body: Any) -> Finding:
+    def arrives(call: Call, post: UpstreamCall, body: Any) -> Finding:
         if post.provider != "openai":
             return Finding(Outcome.NOT_APPLICABLE, observed=f"the upstream speaks {post.provider}")
         sent = json.loads(call.exchange.request.body)
@@ -117,7 +131,15 @@ def passes_through(*names: str) -> Rule:
                     f"{name} arrives upstream as sent: {excerpt(json.dumps(sent[name]))}",
                     f"{excerpt(json.dumps(body.get(name)))}",
                 )
-        return met(call, f"{', '.join(names)} arrive upstream as sent", "equal")
+        return met(call, required, "equal")
+
+    def rule(call: Call) -> Finding:
+        sent = json.loads(call.exchange.request.body)
+        if not all(name in sent for name in names):
+            return not_applicable(f"the call does not carry {', '.join(names)}")
+        if call.upstream is not None and not model_posts(call) and call.exchange.status in {400, 422}:
+            return broken(call, required, f"refused: {outcome_of(call)}")
+        return arrives(call)
 
     return rule
 

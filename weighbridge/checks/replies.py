@@ -20,7 +20,7 @@ from weighbridge.checks.findings import (
     outcome_of,
     unjudged,
 )
-from weighbridge.evidence import Call
+from weighbridge.evidence import Call, Observation
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding, Outcome
 
@@ -255,20 +255,21 @@ def not_streamed(call: Call) -> Finding:
     )
 
 
-@on_success
 def one_choice_per_n(call: Call) -> Finding:
-    """n choices with indexes 0..n-1."""
+    """n choices with indexes 0..n-1; a call that asks for no n says nothing."""
     wanted = member(json.loads(call.exchange.request.body), "n")
     if not is_int(wanted):
         return not_applicable("the call asks for no n")
-    choices = member(call.exchange.json, "choices")
-    indexes = sorted(str(member(choice, "index")) for choice in choices) if isinstance(choices, list) else []
-    return holds(
-        call,
-        indexes == sorted(str(i) for i in range(wanted)),
-        f"{wanted} choices, indexes 0..{wanted - 1}",
-        f"indexes {indexes}",
-    )
+    required = f"{wanted} choices, indexes 0..{wanted - 1}"
+
+    @on_success
+    def rule(call: Call) -> Finding:
+        choices = member(call.exchange.json, "choices")
+        found = choices if isinstance(choices, list) else []
+        indexes = sorted(str(member(choice, "index")) for choice in found)
+        return holds(call, indexes == sorted(map(str, range(wanted))), required, f"indexes {indexes}")
+
+    return rule(call)
 
 
 def refused_or_capped(call: Call) -> Finding:
@@ -316,3 +317,65 @@ def extra_members(call: Call) -> Finding:
     body = call.exchange.json
     more = sorted(set(body) - known) if isinstance(body, dict) else []
     return met(call, "further members are allowed", ", ".join(more) or "none")
+
+
+def finished_as_scripted(call: Call) -> Finding:
+    """finish_reason, text and counters as the provider gave them, whatever the cap."""
+    if call.scenario is None:
+        return needs("upstream")
+    if not call.exchange.ok:
+        return broken(call, "the call is served", outcome_of(call))
+    expected = call.scenario.finish or "stop"
+    finish = member(call.exchange.json, "choices", 0, "finish_reason")
+    completion = member(call.exchange.json, "usage", "completion_tokens")
+    return holds(
+        call,
+        finish == expected and completion == call.scenario.completion_tokens,
+        f"finish_reason {expected} after {call.scenario.completion_tokens} tokens",
+        f"finish_reason {finish!r} after {completion} tokens",
+    )
+
+
+def pictures_count(observation: Observation) -> list[Finding]:
+    """A picture raises prompt_tokens, a large one by more than a small one."""
+    findings = []
+    for role in dict.fromkeys(call.role for call in observation.calls):
+        calls = {
+            name: observation.where(name, role=role)
+            for name in ("image-none", "image-png", "image-png-large")
+        }
+        if not all(found and found[0].exchange.ok for found in calls.values()):
+            findings.append(
+                Finding(
+                    Outcome.NOT_VERIFIED,
+                    observed=f"a call with a picture was not served ({role})",
+                    missing="vision",
+                )
+            )
+            continue
+        none, small, large = (
+            member(found[0].exchange.json, "usage", "prompt_tokens") for found in calls.values()
+        )
+        if not all(is_int(value) for value in (none, small, large)):
+            findings.append(unjudged(calls["image-none"][0], "the replies count no tokens"))
+            continue
+        findings.append(
+            holds(
+                calls["image-png-large"][0],
+                none < small < large,
+                "prompt_tokens rise with a picture, and more with a large one",
+                f"{none} without, {small} with a small, {large} with a large one",
+            )
+        )
+    return findings
+
+
+def answered(call: Call) -> Finding:
+    """Served or refused with a 4xx: told, not required; a 5xx is neither."""
+    seen = call.exchange.status
+    return holds(
+        call,
+        call.exchange.ok or (seen is not None and 400 <= seen < 500),
+        "served, or refused with a 4xx",
+        outcome_of(call),
+    )

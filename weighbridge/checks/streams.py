@@ -272,9 +272,14 @@ def _asked_for_usage(call: Call) -> bool:
 
 @on_stream
 def finish_is_last(call: Call, stream: Transcript) -> Finding:
-    """The last JSON event carries a known finish_reason (a requested usage chunk may follow, C11)."""
+    """The last JSON event carries a known finish_reason.
+
+    A usage chunk may follow where it was asked for (C11), and on Claude models, where usage in streams is
+    not ruled out.
+    """
     required = "the last event before [DONE] carries finish_reason"
-    chunks = [piece for piece in stream.chunks if piece.choices or not _asked_for_usage(call)]
+    usage_allowed = _asked_for_usage(call) or (call.role or "").startswith("anthropic")
+    chunks = [piece for piece in stream.chunks if piece.choices or not usage_allowed]
     if not chunks:
         return unjudged(call, "no chunk was sent")
     reasons = [choice.get("finish_reason") for choice in chunks[-1].choices]

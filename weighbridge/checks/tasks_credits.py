@@ -93,32 +93,41 @@ def nothing_accepted(observation: Observation, situation: str) -> Finding:
     )
 
 
-def debited(observation: Observation, situation: str, role: str | None, *, at: str) -> Finding:
-    """Credits were taken by this moment."""
-    seen = change(observation, situation, role, "before", at)
+def taken_at_submission(observation: Observation, situation: str, role: str | None) -> Change | Finding:
+    """The debit: what the balance shows right after the submission, or in the end where it came late."""
+    at_once = change(observation, situation, role, "before", "submitted")
+    if isinstance(at_once, Change) and at_once.taken > 0:
+        return at_once
+    late = change(observation, situation, role, "before", "final")
+    return late if isinstance(late, Change) else at_once
+
+
+def debited(observation: Observation, situation: str, role: str | None) -> Finding:
+    """Credits were taken, sooner or later."""
+    seen = taken_at_submission(observation, situation, role)
     if isinstance(seen, Finding):
         return seen
-    when = "when the submission is answered" if at == "submitted" else "in the end"
     return judge(
-        seen.taken > 0,
-        f"credits are taken {when}",
-        f"{_say(seen.taken)} ({situation}, {role})",
-        seen.evidence,
+        seen.taken > 0, "credits are taken", f"{_say(seen.taken)} ({situation}, {role})", seen.evidence
     )
 
 
-def debit_kept(observation: Observation, situation: str, role: str | None) -> Finding:
-    """What a completed task cost at submission is what it costs in the end."""
-    at_once = change(observation, situation, role, "before", "submitted")
-    in_the_end = change(observation, situation, role, "before", "final")
-    if isinstance(at_once, Finding):
-        return at_once
-    if isinstance(in_the_end, Finding):
-        return in_the_end
-    seen = f"{_say(at_once.taken)} at submission, {_say(in_the_end.taken)} in the end ({situation}, {role})"
-    ok = in_the_end.taken == at_once.taken
+def debited_at_once(observation: Observation, situation: str, role: str | None) -> Finding:
+    """The debit shows in a balance read right after the submission was answered."""
+    seen = change(observation, situation, role, "before", "submitted")
+    if isinstance(seen, Finding):
+        return seen
+    required = "credits are taken when the submission is answered"
+    return judge(seen.taken > 0, required, f"{_say(seen.taken)} ({situation}, {role})", seen.evidence)
+
+
+def polls_are_free(observation: Observation, situation: str, role: str | None) -> Finding:
+    """Polls after the end take nothing more."""
+    seen = change_by_api(observation, situation, role, "seen", "final")
+    if isinstance(seen, Finding):
+        return seen
     return judge(
-        ok, "a completed task costs in the end what it cost at submission", seen, in_the_end.evidence
+        seen.taken <= 0, "polls take no credits", f"{_say(seen.taken)} ({situation}, {role})", seen.evidence
     )
 
 
@@ -139,7 +148,7 @@ def costs(observation: Observation, situation: str, role: str | None, price: int
     """The debit is the declared price of the model."""
     if price is None:
         return needs("rates")
-    seen = change(observation, situation, role, "before", "final")
+    seen = taken_at_submission(observation, situation, role)
     if isinstance(seen, Finding):
         return seen
     return judge(

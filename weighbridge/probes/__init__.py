@@ -5,12 +5,17 @@ which are the names that checks take as arguments.
 """
 
 from weighbridge.probes import (
+    aimlapi_refusals,
+    aimlapi_replies,
+    aimlapi_upstream,
     chat_billing,
+    chat_extent,
     chat_generated,
     chat_groups,
     chat_refusals,
     chat_replies,
     chat_upstream,
+    chat_vision,
     message_billing,
     message_refusals,
     message_replies,
@@ -23,12 +28,17 @@ from weighbridge.probes import (
 )
 
 __all__ = [
+    "aimlapi_refusals",
+    "aimlapi_replies",
+    "aimlapi_upstream",
     "chat_billing",
+    "chat_extent",
     "chat_generated",
     "chat_groups",
     "chat_refusals",
     "chat_replies",
     "chat_upstream",
+    "chat_vision",
     "message_billing",
     "message_refusals",
     "message_replies",

@@ -43,6 +43,8 @@ async def chat_charges(lab: Lab) -> None:
             output_only = Scenario(prompt_tokens=1_000, completion_tokens=90_000)
             group.create_task(_charged(lab, role, "charge-output", output_only))
             if role.startswith("anthropic"):
+                written = Scenario(prompt_tokens=100_000, completion_tokens=1_000, written=60_000)
+                group.create_task(_charged(lab, role, "charge-written", written))
                 cached = Scenario(prompt_tokens=100_000, completion_tokens=1_000, cached=80_000)
                 group.create_task(_charged(lab, role, "charge-cached", cached))
                 long = Scenario(prompt_tokens=400_000, completion_tokens=1_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 from weighbridge.lab import Lab, probe
@@ -68,6 +69,23 @@ async def chat_requests(lab: Lab) -> None:
         for role in lab.roles("chat"):
             for name, change in _valid_changes(role).items():
                 group.create_task(_shaped(lab, role, name, change, who))
+            if role.startswith("openai"):
+                group.create_task(_pass_through(lab, role, who))
+
+
+async def _pass_through(lab: Lab, role: str, who: Any) -> None:
+    """All pass-through fields in one call; where it is refused, each alone, so that one field hides no other."""
+    whole = await lab.chat(role, "pass-through", who, change=PASS_THROUGH, keep=False)
+    if whole.exchange.ok or not lab.wired:
+        lab.calls.append(whole)
+        return
+    lab.calls.append(replace(whole, situation="pass-through-refused"))
+    await asyncio.gather(
+        *(
+            lab.chat(role, "pass-through", who, change={name: PASS_THROUGH[name] for name in names})
+            for names in TOGETHER
+        )
+    )
 
 
 async def _shaped(lab: Lab, role: str, name: str, change: dict[str, Any], who: Any) -> None:
@@ -127,7 +145,6 @@ def _valid_changes(role: str) -> dict[str, dict[str, Any]]:
                 "frequency_penalty": 0,
                 "presence_penalty": 0,
             },
-            "pass-through": PASS_THROUGH,
             "other-openai-fields": {"max_completion_tokens": 64, "metadata": {"a": "b"}, "store": False},
         }
         shapes |= {
@@ -164,3 +181,16 @@ PASS_THROUGH: dict[str, Any] = {
     "parallel_tool_calls": False,
     "reasoning_effort": "low",
 }
+#: The same, in the smallest requests that make sense: some fields mean something only beside another.
+TOGETHER = (
+    ("max_tokens",),
+    ("stop",),
+    ("n",),
+    ("seed",),
+    ("tools", "tool_choice"),
+    ("tools", "parallel_tool_calls"),
+    ("response_format",),
+    ("logprobs", "top_logprobs"),
+    ("user",),
+    ("reasoning_effort",),
+)

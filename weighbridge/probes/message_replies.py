@@ -79,6 +79,7 @@ async def message_requests(lab: Lab) -> None:
             for version in VERSIONS:
                 extra = (("anthropic-version", version),)
                 group.create_task(lab.message(role, f"version-{version}", who, extra=extra))
+            group.create_task(lab.message(role, "no-version", who, omit=("anthropic-version",)))
             bearer = (("Authorization", f"Bearer {who.key}"),)
             group.create_task(lab.message(role, "bearer", who, headers=bearer))
             group.create_task(lab.message(role, "x-api-key", who, headers=(("x-api-key", who.key),)))

@@ -70,7 +70,22 @@ async def _fails(lab: Lab, role: str, situation: str, scenario: Scenario) -> Non
         last = await follow(lab, role, situation, who, task)
         await balance(lab, role, situation, who, "seen", paced=False)
         await again(lab, role, situation, who, task, 5)
+        await _late_refund(lab, role, situation, who)
         await read_credits(lab, role, situation, who, "final", after=last)
+
+
+async def _late_refund(lab: Lab, role: str, situation: str, who: Principal) -> None:
+    """Tell a late refund from none: wait, bounded, until the balance is no longer below the first one."""
+    first = next(
+        (c for c in lab.calls if c.situation == f"{situation}:balance:before" and c.role == role), None
+    )
+    before = amount_of(first) if first is not None else None
+    deadline = lab.now() + tolerances.LATE_REFUND_S
+    while lab.now() < deadline:
+        now = amount_of(await balance(lab, role, situation, who, "waiting"))
+        if before is None or now is None or now >= before:
+            return
+        await asyncio.sleep(tolerances.TASK_POLL_INTERVAL_S)
 
 
 @probe("tasks", stage=Stage.FAILING, needs=("upstream",))
@@ -93,6 +108,7 @@ async def task_failure_race(lab: Lab) -> None:
             await asyncio.sleep(tolerances.RATE_QUIET_S)
         last = await follow(lab, role, "race", who, task)
         await asyncio.gather(*(poll(lab, role, "race", who, task) for _ in range(8)))
+        await _late_refund(lab, role, "race", who)
         await read_credits(lab, role, "race", who, "final", after=last)
 
 
@@ -108,18 +124,31 @@ async def task_failure_unpolled(lab: Lab) -> None:
     if role is None:
         lab.miss("unpolled", "models.image")
         return
+    script = Scenario(outcome="failed", duration_ms=50)
     async with lab.alone("tasks") as who:
         before = amount_of(await balance(lab, role, "unpolled", who, "before"))
-        call = await submit(lab, role, "unpolled", who, scenario=Scenario(outcome="failed", duration_ms=50))
+        call = await submit(lab, role, "unpolled", who, scenario=script)
         await balance(lab, role, "unpolled", who, "submitted")
         if task_id(call) is None:
             return
-        deadline = lab.now() + tolerances.TASK_DONE_S
+        wait = tolerances.TASK_DONE_S
+        if lab.has("tasks", "accounts"):
+            await _polled_twin(lab, role, script)
+            wait = tolerances.LATE_REFUND_S
+        deadline = lab.now() + wait
         while True:
             seen = await balance(lab, role, "unpolled", who, "final")
             if amount_of(seen) == before or lab.now() > deadline:
                 break
             await asyncio.sleep(tolerances.TASK_POLL_INTERVAL_S)
+
+
+async def _polled_twin(lab: Lab, role: str, script: Scenario) -> None:
+    """The same task in an account of its own, polled to its end: from then on the refund of the other is due."""
+    who = await lab.make_account("tasks", requests_per_second=_FAST)
+    task = task_id(await submit(lab, role, "twin", who, scenario=script))
+    if task is not None:
+        await follow(lab, role, "twin", who, task)
 
 
 @probe("tasks", stage=Stage.FAILING, needs=("upstream",))
@@ -130,6 +159,7 @@ async def task_resubmission(lab: Lab) -> None:
         lab.miss("resubmitted", "models.image")
         return
     async with lab.alone("tasks", requests_per_second=_FAST) as who:
+        await balance(lab, role, "resubmitted-first", who, "before")
         first = await submit(
             lab, role, "resubmitted-first", who, scenario=Scenario(outcome="failed", duration_ms=50)
         )
@@ -137,10 +167,12 @@ async def task_resubmission(lab: Lab) -> None:
         if task is None:
             return
         await follow(lab, role, "resubmitted-first", who, task)
+        await _late_refund(lab, role, "resubmitted-first", who)
         await read_credits(lab, role, "resubmitted", who, "before")
         second = await submit(
-            lab, role, "resubmitted", who, scenario=Scenario(outcome="completed", duration_ms=50)
+            lab, role, "resubmitted", who, scenario=Scenario(outcome="completed", duration_ms=200)
         )
+        await read_credits(lab, role, "resubmitted", who, "final", after=second)
         task = task_id(second)
-        last = await follow(lab, role, "resubmitted", who, task) if task else second
-        await read_credits(lab, role, "resubmitted", who, "final", after=last)
+        if task is not None:
+            await follow(lab, role, "resubmitted", who, task)

@@ -45,6 +45,7 @@ async def _lifecycle(lab: Lab, role: str) -> None:
         if task is None:
             return
         last = await follow(lab, role, "completed", who, task)
+        await balance(lab, role, "completed", who, "seen")
         await again(lab, role, "completed", who, task, 3)
         await asyncio.gather(*(fetch(lab, role, "completed", url) for url in result_urls(last)))
         await read_credits(lab, role, "completed", who, "final", after=last)

@@ -19,6 +19,8 @@ from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 
 _WORK = Scenario(outcome="completed", duration_ms=100)
+#: Money is read while the provider still works, so that nothing but the submissions moves it.
+_LONG = Scenario(outcome="completed", duration_ms=int(tolerances.SLOW_TASK_S * 1000))
 _NEIGHBOUR_REQUESTS = 5
 #: Shifts the second attempt against the target's windows, so that an edge falls into one attempt at most.
 _PHASE_S = 0.37
@@ -136,7 +138,7 @@ async def task_submit_burst(lab: Lab) -> None:
         await read_credits(lab, role, "burst", who, "before")
         calls = await asyncio.gather(
             *(
-                submit(lab, role, "burst", who, scenario=_WORK, paced=False, provoked=True)
+                submit(lab, role, "burst", who, scenario=_LONG, paced=False, provoked=True)
                 for _ in range(burst_of(who))
             )
         )

@@ -36,6 +36,8 @@ UNKNOWN_TASK_KEY = "rk_live_weighbridgeunknown00000000000000"
 KEY_PREFIX = "rk_live_"
 _QUICK = Scenario(outcome="completed", duration_ms=0)
 _DATA_URL = "data:image/png;base64,iVBORw0KGgo="
+#: Money is read while the provider still works, so that nothing but the submission moves it.
+_LONG = Scenario(outcome="completed", duration_ms=int(tolerances.SLOW_TASK_S * 1000))
 #: A parallel run of submissions stays below the documented limit together with the reading before it.
 _SUBMISSIONS = 8
 _AFFORDABLE = 3
@@ -196,7 +198,7 @@ async def task_overdraft(lab: Lab) -> None:
     await read_credits(lab, role, "overdraft", who, "before")
     calls = await asyncio.gather(
         *(
-            submit(lab, role, "overdraft", who, scenario=_QUICK, paced=False, provoked=True)
+            submit(lab, role, "overdraft", who, scenario=_LONG, paced=False, provoked=True)
             for _ in range(_SUBMISSIONS)
         )
     )
@@ -208,7 +210,7 @@ async def _price(lab: Lab, role: str) -> int | None:
     """The debit of one submission, where the target file names no price."""
     who = await lab.make_account("tasks")
     before = amount_of(await balance(lab, role, "price", who, "before"))
-    call = await submit(lab, role, "price", who, scenario=_QUICK)
+    call = await submit(lab, role, "price", who, scenario=_LONG)
     after = amount_of(await balance(lab, role, "price", who, "submitted"))
     if task_id(call) is None or before is None or after is None or after >= before:
         return None
@@ -227,11 +229,9 @@ async def task_idempotency(lab: Lab) -> None:
         await read_credits(lab, role, "same-key", who, "before")
         same = lab.shared.ids()
         for _ in range(2):
-            last = await submit(
-                lab, role, "same-key", who, scenario=_QUICK, extra=header, correlation_id=same
-            )
+            last = await submit(lab, role, "same-key", who, scenario=_LONG, extra=header, correlation_id=same)
         await read_credits(lab, role, "same-key", who, "final", after=last)
-        await submit(lab, role, "same-key-other-body", who, scenario=_QUICK, extra=header)
+        await submit(lab, role, "same-key-other-body", who, scenario=_LONG, extra=header)
         equal = lab.shared.ids()
         for _ in range(2):
-            await submit(lab, role, "no-header", who, scenario=_QUICK, correlation_id=equal)
+            await submit(lab, role, "no-header", who, scenario=_LONG, correlation_id=equal)

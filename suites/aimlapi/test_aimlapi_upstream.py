@@ -1,0 +1,96 @@
+"""AI/ML API: what a call becomes at the provider, and what a broken provider may look like to the client."""
+
+from weighbridge.checks import aimlapi_streams, message_upstream, posts, streams
+from weighbridge.checks.findings import over
+from weighbridge.evidence import Observation
+from weighbridge.suite import Judge, requirement
+
+REFUSED = (
+    "no-model",
+    "unknown-model",
+    "no-messages",
+    "messages-text",
+    "unknown-role",
+    "max-tokens-text",
+    "thinking-1023",
+    "malformed-json",
+)
+
+
+# ------------------------------------------------------------------ refused locally
+@requirement("AUTH-11", surface="aimlapi")
+def test_refused_key_reaches_no_provider(judge: Judge, aimlapi_bad_keys: Observation) -> None:
+    """A call that nobody pays for must cost nobody anything."""
+    judge.settle(*over(aimlapi_bad_keys, ("no-key", "unknown-key"), posts.none_at_all))
+
+
+@requirement("AUTH-11", surface="aimlapi", widens=True)
+def test_disabled_key_reaches_no_provider(judge: Judge, aimlapi_bad_keys: Observation) -> None:
+    """The same for a key that once worked."""
+    judge.settle(*over(aimlapi_bad_keys, ("disabled-key",), posts.none_at_all))
+
+
+@requirement("CREQ-22", surface="aimlapi")
+def test_refused_request_reaches_no_provider(judge: Judge, aimlapi_bad_requests: Observation) -> None:
+    """Invalid requests must not consume the operator's quota."""
+    judge.settle(*over(aimlapi_bad_requests, REFUSED, posts.none_if_refused))
+
+
+# ------------------------------------------------------------------ one call, one POST
+@requirement("PRAC-11", surface="aimlapi")
+def test_success_is_one_post(
+    judge: Judge, aimlapi_replies: Observation, aimlapi_upstream_side: Observation
+) -> None:
+    """A second POST is a second bill at the provider; in parallel traffic as well."""
+    judge.each(
+        (*aimlapi_replies.where("plain"), *aimlapi_upstream_side.where("parallel")), posts.one_if_served
+    )
+
+
+@requirement("PRAC-12", surface="aimlapi")
+def test_no_failure_is_repeated_unseen(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """One customer call, one attempt, for every kind of failure."""
+    names = ("upstream-500", "upstream-429", "upstream-reset", "upstream-close", "broken-stream")
+    judge.settle(*over(aimlapi_upstream_failures, names, posts.exactly(1)))
+
+
+@requirement("PRAC-04", surface="aimlapi")
+def test_identical_calls_are_two_posts(judge: Judge, aimlapi_upstream_side: Observation) -> None:
+    """A hidden cache sells one answer twice."""
+    judge.settle(*posts.one_each(aimlapi_upstream_side.where("identical"), "identical"))
+
+
+@requirement("PRAC-02", surface="aimlapi")
+def test_leaving_stops_the_provider(judge: Judge, aimlapi_pacing: Observation) -> None:
+    """Tokens nobody reads are still paid for."""
+    judge.settle(*over(aimlapi_pacing, ("left",), posts.upstream_stopped))
+
+
+@requirement("PRAC-03", surface="aimlapi")
+def test_nothing_is_retried_after_the_client_left(judge: Judge, aimlapi_pacing: Observation) -> None:
+    """There is nobody left to answer."""
+    judge.settle(*over(aimlapi_pacing, ("left",), message_upstream.none_after_leaving))
+
+
+# ------------------------------------------------------------------ a provider that fails
+@requirement("PRAC-05", surface="aimlapi")
+def test_upstream_key_stays_inside(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """Providers print part of the key in their errors; relayed, it is everybody's."""
+    names = ("upstream-500", "upstream-401")
+    judge.settle(*over(aimlapi_upstream_failures, names, message_upstream.hides_upstream_key))
+
+
+@requirement("CSTR-21", surface="aimlapi")
+def test_broken_stream_does_not_end_normally(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """A made-up ending passes half an answer off as a whole one; no end marker is needed for that here."""
+    names = ("broken-stream", "cut-stream")
+    judge.settle(*over(aimlapi_upstream_failures, names, aimlapi_streams.no_normal_ending))
+
+
+@requirement("PRAC-01", surface="aimlapi")
+def test_early_end_is_not_dressed_up(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """A provider that stops early but cleanly sent neither finish nor marker; inventing one hides the loss."""
+    judge.settle(
+        *over(aimlapi_upstream_failures, ("early-end",), streams.no_made_up_finish),
+        *over(aimlapi_upstream_failures, ("early-end",), streams.no_done_after_break),
+    )

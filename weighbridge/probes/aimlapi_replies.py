@@ -1,0 +1,102 @@
+"""Healthy chat completions of AI/ML API: plain, streamed, with tools, with thinking, with tracing headers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from weighbridge.lab import Lab, probe
+from weighbridge.probes.aimlapi_shapes import OPENAI_TOOLS, VALID, filled
+from weighbridge.probes.chat_replies import TEXT, WEATHER_ARGUMENTS
+from weighbridge.scenario import Scenario
+from weighbridge.target import Principal
+
+#: Never in the simulator's own text, and the end of each of its sentences.
+STOP_SEQUENCES = ("###NEVER###", ". ")
+
+#: docs: AI/ML API, Request tracing and cost: 1 to 128 of A-Z a-z 0-9 . _ : -
+VALID_IDS = ("7", "Trace_01.a:b-C", "x" * 128)
+INVALID_IDS = ("x" * 129, "two words", "slash/and\\backslash")
+
+
+@probe("aimlapi")
+async def aimlapi_replies(lab: Lab) -> None:
+    """Plain and streamed replies of one scripted text under both names; tool calls and a low cap."""
+    roles = lab.roles("aimlapi")
+    async with lab.sharing("aimlapi") as who, asyncio.TaskGroup() as group:
+        script = Scenario(text=TEXT, chunks=9, prompt_tokens=1234, completion_tokens=321)
+        for role in roles:
+            for stream in (False, True):
+                group.create_task(lab.aimlapi(role, "plain", who, scenario=script, stream=stream))
+        role = roles[0]
+        call = Scenario(tool="get_weather", args=json.dumps(WEATHER_ARGUMENTS), finish="tool_calls")
+        tools = {"tools": OPENAI_TOOLS, "tool_choice": "auto" if lab.wired else "required"}
+        for stream in (False, True):
+            group.create_task(
+                lab.aimlapi(
+                    role,
+                    "tool-call",
+                    who,
+                    scenario=call,
+                    stream=stream,
+                    change=tools,
+                    prompt="Weather in Tokyo?",
+                )
+            )
+            group.create_task(
+                lab.aimlapi(
+                    role,
+                    "low-cap",
+                    who,
+                    stream=stream,
+                    change={"max_tokens": 3},
+                    prompt="Count to one hundred.",
+                )
+            )
+
+
+@probe("aimlapi")
+async def aimlapi_requests(lab: Lab) -> None:
+    """Valid requests of every documented form."""
+    role = lab.roles("aimlapi")[0]
+    async with lab.sharing("aimlapi") as who, asyncio.TaskGroup() as group:
+        for name in VALID:
+            group.create_task(_valid(lab, role, name, who))
+        group.create_task(_valid(lab, role, "thinking-1024", who, stream=True))
+
+
+async def _valid(lab: Lab, role: str, name: str, who: Principal, *, stream: bool = False) -> None:
+    """A valid request; the token goes into the last user text wherever the shape puts it."""
+    id_ = lab.shared.ids()
+    change = filled(VALID[name], f"Say hello. {lab.mark(id_, None)}")
+    await lab.aimlapi(role, name, who, change=change, correlation_id=id_, stream=stream)
+
+
+@probe("aimlapi", needs=("upstream",))
+async def aimlapi_stops(lab: Lab) -> None:
+    """One prompt three times: without stop sequences, with them, and with them streamed.
+
+    The simulator's own text depends on the prompt alone, so the first reply tells what the others cut.
+    """
+    role = lab.roles("aimlapi")[0]
+    change = {"stop_sequences": list(STOP_SEQUENCES)}
+    async with lab.sharing("aimlapi") as who:
+        await asyncio.gather(
+            lab.aimlapi(role, "unstopped", who),
+            lab.aimlapi(role, "stopped", who, change=change),
+            lab.aimlapi(role, "stopped", who, change=change, stream=True),
+        )
+
+
+@probe("aimlapi")
+async def aimlapi_tracing(lab: Lab) -> None:
+    """Valid and invalid X-Client-Request-Id, on plain, streamed and refused calls."""
+    role = lab.roles("aimlapi")[0]
+    async with lab.sharing("aimlapi") as who, asyncio.TaskGroup() as group:
+        for valid, values in ((True, VALID_IDS), (False, INVALID_IDS)):
+            situation = "valid-id" if valid else "invalid-id"
+            for number, value in enumerate(values):
+                sent = (("X-Client-Request-Id", value),)
+                group.create_task(lab.aimlapi(role, situation, who, extra=sent, stream=number == 1))
+        refused = (("X-Client-Request-Id", VALID_IDS[1]),)
+        group.create_task(lab.aimlapi(role, "valid-id", who, extra=refused, drop=("messages",)))
