@@ -150,11 +150,16 @@ async def gather(
     """
     shared = _shared(target, settings)
     report = progress or (lambda _done, _total, _what: None)
-    wanted = [PROBES[name] for name in dict.fromkeys(probes) if name in PROBES]
+    names = list(dict.fromkeys(probes))
+    wanted = [PROBES[name] for name in names if name in PROBES]
     report(0, len(wanted), "preflight")
     lab = Lab(shared, "preflight")
     first = await preflight(lab, surfaces)
-    observations: dict[str, Observation] = {}
+    observations = {
+        name: Observation(name, error=f"no probe is registered under the name {name}")
+        for name in names
+        if name not in PROBES
+    }
 
     async def one(probe: Probe) -> None:
         blocked = _blocked(probe, target)

@@ -12,6 +12,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from weighbridge import tolerances
+
 
 class SharedLock:
     """Many holders at once, or one alone; whoever waits to be alone is served before new sharers."""
@@ -67,8 +69,8 @@ class Pace:
         self._slots = asyncio.Semaphore(in_flight)
 
     def slow_down(self) -> None:
-        """Halve the rate, after the target said 429 although nobody provoked it."""
-        self._gap *= 2
+        """Halve the rate, after the target said 429 although nobody provoked it; never below the floor."""
+        self._gap = min(self._gap * 2, tolerances.SLOWEST_GAP_S)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

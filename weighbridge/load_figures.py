@@ -119,11 +119,6 @@ class Tally:
         self.bugs: list[str] = []
         self.processes: list[ClientProcess] = []
 
-    @property
-    def ended(self) -> int:
-        """Streams that are over, however they went."""
-        return self.completed + self.unfinished + self.failures.total()
-
     def as_json(self) -> dict[str, Any]:
         """All of it, for another process or a file."""
         return {

@@ -4,7 +4,8 @@
     METRIC  = LATENCY "." STATISTIC | SCALAR | "errors" [ "." CLASS ]
     STATISTIC = "p50" ... "p99.99" | "min" | "mean" | "max"
 
-A gate on something that was never measured is missed: nothing observed is never a pass.
+A gate on something that was never measured is missed: nothing observed is never a pass. Where no gate
+speaks of completion or errors, every stream must be whole: failures are tolerated only on request.
 """
 
 from __future__ import annotations
@@ -113,10 +114,11 @@ def _statistic(text: str, metric: str, statistic: str) -> None:
                 f"--gate {text!r}: no statistic {statistic!r}{hint}; known: {', '.join(_STATISTICS)}"
             )
     elif metric == "errors":
-        if statistic and statistic not in set(Failure):
-            hint = nearest(statistic, list(Failure))
+        classes = [item.value for item in Failure]
+        if statistic and statistic not in classes:
+            hint = nearest(statistic, classes)
             raise UsageError(
-                f"--gate {text!r}: no class of failure {statistic!r}{hint}; known: {', '.join(Failure)}"
+                f"--gate {text!r}: no class of failure {statistic!r}{hint}; known: {', '.join(classes)}"
             )
     elif statistic:
         raise UsageError(f"--gate {text!r}: {metric} has no statistics; write {metric} alone")
@@ -163,6 +165,13 @@ def measure(gate: Gate, figures: Figures) -> float | None:
     if match is not None:
         return histogram.quantile(float(match[1]) / 100)
     return {"min": histogram.lowest, "max": histogram.highest, "mean": histogram.mean}[gate.statistic]
+
+
+def with_default(gates: Sequence[Gate]) -> tuple[Gate, ...]:
+    """The gates, and the one on completion that holds where the operator set none on failures."""
+    if any(gate.metric in {"completion", "errors"} for gate in gates):
+        return tuple(gates)
+    return (*gates, Gate("completion>=100% (the default)", "completion", "", ">=", 1.0))
 
 
 def judge(gates: Sequence[Gate], figures: Figures) -> tuple[GateResult, ...]:

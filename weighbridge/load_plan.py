@@ -1,7 +1,7 @@
 """What one load test sends: the plan that the command makes from a target and the client process executes.
 
-The plan is one small JSON file with the key in it, so it lives in a folder that only its owner can read,
-and only as long as the load test. Everything that does not change from stream to stream is rendered once;
+The plan is one small JSON file with the key in it, so it lies in a folder that only its owner can read, and
+only until the client process has read it. Everything that does not change from stream to stream is rendered once;
 a stream adds its correlation id, also inside the scripted text, so that two streams that were mixed up in
 a gateway show it.
 """
@@ -20,13 +20,45 @@ from urllib.parse import urlsplit
 from weighbridge import tolerances
 from weighbridge.errors import TargetFileError, UsageError, nearest
 from weighbridge.scenario import Scenario, token
-from weighbridge.target import CHAT_PATH, Target
+from weighbridge.target import CHAT_PATH, MESSAGES_PATH, Target
 
 #: The variable that tells the client process where its plan is.
 PLAN_VARIABLE = "WEIGHBRIDGE_LOAD_PLAN"
 #: Stands for the correlation id in everything that is rendered once.
 PLACEHOLDER = "zzcorrelationzz"
-SURFACE = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSurface:
+    """A surface that can be loaded.
+
+    Attributes:
+        path: where its streams are POSTed, below the surface's URL.
+        roles: beginnings of the model roles that it serves, the preferred one first.
+        principals: surfaces whose funded key it takes, its own first.
+        headers: what its dialect asks for.
+        max_tokens: sent where the dialect demands a limit.
+    """
+
+    name: str
+    path: str
+    roles: tuple[str, ...]
+    principals: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...] = ()
+    max_tokens: int | None = None
+
+
+SURFACES: Mapping[str, LoadSurface] = {
+    "chat": LoadSurface("chat", CHAT_PATH, ("openai", "anthropic"), ("chat",)),
+    "messages": LoadSurface(
+        "messages",
+        MESSAGES_PATH,
+        ("anthropic",),
+        ("messages", "chat"),
+        (("anthropic-version", "2023-06-01"),),
+        4096,
+    ),
+}
 
 #: A wired target streams this unless the operator scripts it: a quarter of a second in 24 pieces.
 DEFAULT_SCRIPT = Scenario(chunks=24, ttft_ms=60, gap_ms=8)
@@ -70,6 +102,7 @@ class LoadPlan:
     model: str
     role: str
     principal: str
+    surface: str = "chat"
     text: str | None = None
     script: Scenario | None = None
     bounds: Bounds = Bounds()
@@ -152,36 +185,67 @@ def scripted_text(script: Scenario) -> str:
     return text + (_SENTENCE * (wanted // len(_SENTENCE) + 1))[: max(wanted - len(text), 1)].rstrip() + "."
 
 
-def chat_role(target: Target) -> str:
-    """The role whose model is loaded: `openai`, else the first that the chat surface serves.
+def require_surface(wanted: str | None) -> None:
+    """Make sure that there is a load test for a surface, before anything is started.
 
     Raises:
-        TargetFileError: the target has no chat surface, or no model for it.
+        UsageError: there is none.
     """
-    if SURFACE not in target.surfaces:
-        raise TargetFileError(f"{target.place}: a load test needs surfaces.{SURFACE}; add its URL")
-    roles = [role for role in target.models if role.startswith(("openai", "anthropic"))]
-    if not roles:
-        raise TargetFileError(f"{target.place}: a load test needs models.openai; name the model to load")
-    return "openai" if "openai" in roles else roles[0]
-
-
-def _authentication(target: Target) -> tuple[tuple[str, str], ...]:
-    who = target.principals.get(f"{SURFACE}.funded")
-    style = target.surfaces[SURFACE].auth
-    if style == "none":
-        return ()
-    if who is None:
-        raise TargetFileError(
-            f"{target.place}: the target file has no principal {SURFACE}.funded; add principals.{SURFACE}.funded"
+    if wanted is not None and wanted not in SURFACES:
+        raise UsageError(
+            f"--surface {wanted!r}: no load test for it{nearest(wanted, SURFACES)}; known: {', '.join(SURFACES)}"
         )
-    return (("x-api-key", who.key),) if style == "x-api-key" else (("Authorization", f"Bearer {who.key}"),)
+
+
+def surface_of(target: Target, wanted: str | None) -> LoadSurface:
+    """The surface to load: the one asked for, else chat, else messages.
+
+    Raises:
+        UsageError: there is no load test for the surface.
+        TargetFileError: the target does not have it.
+    """
+    require_surface(wanted)
+    names = [wanted] if wanted is not None else list(SURFACES)
+    found = next((name for name in names if name in target.surfaces), None)
+    if found is None:
+        raise TargetFileError(f"{target.place}: a load test needs surfaces.{names[0]}; add its URL")
+    return SURFACES[found]
+
+
+def role_of(target: Target, surface: LoadSurface) -> str:
+    """The role whose model is loaded: the preferred one, else the first that the surface serves.
+
+    Raises:
+        TargetFileError: the target names no model for the surface.
+    """
+    roles = [role for role in target.models if role.startswith(surface.roles)]
+    if not roles:
+        raise TargetFileError(
+            f"{target.place}: a load test needs models.{surface.roles[0]}; name the model to load"
+        )
+    return surface.roles[0] if surface.roles[0] in roles else roles[0]
+
+
+def _key(target: Target, surface: LoadSurface) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The principal whose key is used, and the header that carries it."""
+    style = target.surfaces[surface.name].auth
+    named = [f"{name}.funded" for name in surface.principals]
+    found = next((name for name in named if name in target.principals), None)
+    if style == "none":
+        return named[0], ()
+    if found is None:
+        raise TargetFileError(
+            f"{target.place}: the target file has no principal {named[0]}; add principals.{named[0]}"
+        )
+    key = target.principals[found].key
+    return found, ((("x-api-key", key),) if style == "x-api-key" else (("Authorization", f"Bearer {key}"),))
 
 
 def make_plan(
     target: Target,
     *,
     wired: bool,
+    surface: LoadSurface | None = None,
     script: Scenario | None = None,
     timeout: float | None = None,
     keep_alive: bool = True,
@@ -193,16 +257,21 @@ def make_plan(
     Args:
         target: where to.
         wired: its provider is the simulator, so that the streams can be scripted.
+        surface: what to load; the target's chat or messages surface if None.
         script: what the simulator shall do for every stream.
         timeout: seconds for one stream at most, if the operator bounds it.
-        keep_alive, warm_up, sample: as in `LoadPlan`.
+        keep_alive: as in `LoadPlan`.
+        warm_up: as in `LoadPlan`.
+        sample: as in `LoadPlan`.
 
     Raises:
-        TargetFileError: the target lacks a chat surface, a model for it or a key.
+        TargetFileError: the target lacks the surface, a model for it or a key.
         UsageError: a script for a target that is not wired.
     """
-    role = chat_role(target)
-    surface = target.surfaces[SURFACE]
+    loaded = surface or surface_of(target, None)
+    role = role_of(target, loaded)
+    principal, authentication = _key(target, loaded)
+    place = target.surfaces[loaded.name]
     if script is not None and not wired:
         raise UsageError("--script needs a target whose provider is the simulator; add upstream.simulator")
     chosen = (script or DEFAULT_SCRIPT) if wired else None
@@ -213,24 +282,26 @@ def make_plan(
         "messages": [{"role": "user", "content": f"Tell a short story. {mark}"}],
         "stream": True,
     }
-    if role.startswith("anthropic"):
-        body["max_tokens"] = 256
+    if loaded.max_tokens is not None or role.startswith("anthropic"):
+        body["max_tokens"] = loaded.max_tokens or 4096
     known: Mapping[str, float] = target.timeouts
     total = timeout or known.get("total", tolerances.CALL_TOTAL_S)
     first_byte = min(total, known.get("first_byte", tolerances.FIRST_BYTE_S))
     return LoadPlan(
-        url=surface.url + CHAT_PATH,
+        url=place.url + loaded.path,
         headers=(
-            *_authentication(target),
+            *authentication,
             ("Content-Type", "application/json"),
             ("Accept", "text/event-stream"),
             ("User-Agent", "weighbridge-load"),
-            *surface.headers,
+            *loaded.headers,
+            *place.headers,
         ),
         body=json.dumps(body, ensure_ascii=False),
         model=target.models[role],
         role=role,
-        principal=f"{SURFACE}.funded",
+        principal=principal,
+        surface=loaded.name,
         text=text,
         script=chosen,
         bounds=Bounds(

@@ -53,24 +53,26 @@ class Trust:
         condition = f"event loop lag p99 {lag}, {cpu} of a core"
         if self.ok:
             return f"client ok: {condition}"
-        names = ", ".join(self.distrusted) or "no figure"
+        names = ", ".join(self.distrusted)
         return f"client not ok ({condition}), do not trust {names}: {'; '.join(self.reasons)}"
 
 
-def _late(figures: Figures) -> Iterator[tuple[str, str]]:
+def _late(figures: Figures) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The figures that the client's lag spoils, with the reason, for each quantile looked at."""
     lag = figures.histograms[LAG]
     for share, part in LAG_SHARE.items():
         delay = lag.quantile(share)
         if delay is None or delay <= LAG_FLOOR_US[share]:
             continue
-        for name in _STAMPED:
-            value = figures.histograms[name].quantile(share)
-            if value is not None and delay > part * value:
-                label = f"{name}.p{share * 100:g}"
-                yield (
-                    label,
-                    f"the client's own lag of {delay / 1000:.1f} ms is {delay / max(value, 1):.0%} of {label}",
-                )
+        values = {name: figures.histograms[name].quantile(share) for name in _STAMPED}
+        names = tuple(
+            f"{name}.p{share * 100:g}"
+            for name, value in values.items()
+            if value is not None and delay > part * value
+        )
+        if names:
+            late = f"the client's own lag p{share * 100:g} of {delay / 1000:.1f} ms"
+            yield names, f"{late} is more than {part:.0%} of {', '.join(names)}"
 
 
 def check(figures: Figures) -> Trust:
@@ -79,15 +81,13 @@ def check(figures: Figures) -> Trust:
     busiest = figures.busiest
     found = list(_late(figures))
     if figures.started and (lag.count < MIN_TURNS or busiest is None):
-        found = [
-            (name, "the client was not measured long enough; use a longer --duration") for name in _STAMPED
-        ]
+        found = [(_STAMPED, "the client was not measured long enough; use a longer --duration")]
     elif busiest is not None and busiest > MAX_CPU_SHARE:
         why = f"the client used {busiest:.0%} of its core; use fewer --users or more --processes"
-        found = [(name, why) for name in _STAMPED] + found
+        found = [(_STAMPED, why), *found]
     return Trust(
-        tuple(dict.fromkeys(name for name, _ in found)),
-        tuple(dict.fromkeys(reason for _, reason in found)),
+        tuple(dict.fromkeys(name for names, _ in found for name in names)),
+        tuple(reason for _, reason in found),
         lag.quantile(0.5),
         lag.quantile(0.99),
         busiest,

@@ -27,6 +27,7 @@ from weighbridge.suite import (
     Violation,
     binding_of,
     check_id,
+    load_checks,
     probes_of,
     unavailable,
 )
@@ -197,7 +198,9 @@ def attach_probe_fixtures() -> None:
     import weighbridge.probes  # noqa: F401 - registers the probes
     from weighbridge.lab import PROBES
 
-    for name in PROBES:
+    # Names that no probe has get a fixture too, so that a misspelt one is a harness error and not silence.
+    named = (name for check in load_checks() for name in check.probes)
+    for name in dict.fromkeys((*PROBES, *named)):
         if not hasattr(RunPlugin, name):
             setattr(RunPlugin, name, _probe_fixture(name))
 

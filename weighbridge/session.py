@@ -36,6 +36,7 @@ from weighbridge.verdict import Finding, Level
 POSTS_PROBES = {
     "chat": ("chat_replies", "chat_upstream_failures"),
     "messages": ("message_replies", "message_upstream_failures"),
+    "aimlapi": ("aimlapi_replies", "aimlapi_upstream_failures"),
 }
 
 

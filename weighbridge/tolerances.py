@@ -44,6 +44,9 @@ REAL_TASK_POLL_INTERVAL_S = 1.5
 #: Requests per second and user of the task gateway (S3, Rate limits, the default).
 TASK_RATE_LIMIT = 10
 
+#: A refund that has not come this long after `failed` was seen is taken for none; S3 promises it before.
+LATE_REFUND_S = 1.0
+
 #: No burst is larger: twice a limit of 100 and one more.
 MAX_BURST = 201
 
@@ -56,6 +59,10 @@ SLOW_TASK_S = 3.0
 
 #: An unprovoked 429 without Retry-After: windows are a second long nearly everywhere.
 BACK_OFF_S = 1.5
+
+#: However often a target says 429 unprovoked, calls of one principal are never further apart than this: at
+#: one call in two seconds a limit that still refuses is no rate limit of one-second windows.
+SLOWEST_GAP_S = 2.0
 
 #: The longest Retry-After that a run waits for.
 MAX_BACK_OFF_S = 30.0

@@ -31,7 +31,9 @@ def test_keys_have_the_documented_prefix(judge: Judge, task_bad_keys: Observatio
     note = next(
         (note for note in task_bad_keys.notes if note.startswith("key-prefix: ")), "key-prefix: not seen"
     )
-    judge.each(task_bad_keys.calls[:1], lambda call: met(call, "keys start with rk_live_", note))
+    judge.each(
+        task_bad_keys.calls[:1], lambda call: met(call, "keys start with rk_live_", note.partition(": ")[2])
+    )
 
 
 @requirement("TERR-09", surface="tasks")

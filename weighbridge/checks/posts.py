@@ -112,6 +112,26 @@ def _upstream_body(rule: Callable[[Call, UpstreamCall, Any], Finding]) -> Rule:
     return guarded
 
 
+def settings_arrive(*names: str) -> Rule:
+    """The named numbers arrive upstream in whichever format; a call that carries none of them says nothing."""
+
+    @_upstream_body
+    def arrive(call: Call, _post: UpstreamCall, body: Any) -> Finding:
+        sent = json.loads(call.exchange.request.body)
+        carried = {name: sent[name] for name in names if name in sent}
+        arrived = {name: body.get(name) for name in carried}
+        required = f"arrives upstream as sent: {json.dumps(carried)}"
+        return holds(call, arrived == carried, required, json.dumps(arrived))
+
+    def rule(call: Call) -> Finding:
+        sent = json.loads(call.exchange.request.body)
+        if not any(name in sent for name in names):
+            return not_applicable(f"the call carries none of {', '.join(names)}")
+        return arrive(call)
+
+    return rule
+
+
 def passes_through(*names: str) -> Rule:
     """Members of the request arrive upstream with equal values; numbers compare by value.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 
-from weighbridge import tolerances
 from weighbridge.bait import UNKNOWN_KEY
 from weighbridge.evidence import Call
 from weighbridge.lab import Lab, probe
@@ -17,9 +16,9 @@ from weighbridge.probes.aimlapi_shapes import INVALID, filled
 from weighbridge.target import CHAT_PATH, Principal
 
 NO_ROUTE = "/weighbridge/no-such-route"
-#: The limit to give an account, in requests per second, and a burst beyond it under every alignment of windows.
-LIMIT = 5
-BURST = 2 * LIMIT + 1
+#: The limit to give an account, in requests per second, and a burst that needs four more windows to be served.
+LIMIT = 2
+BURST = 9
 
 
 @probe("aimlapi")
@@ -36,17 +35,16 @@ async def aimlapi_bad_keys(lab: Lab) -> None:
 
 
 async def _disabled(lab: Lab, role: str) -> None:
-    """A key that was switched off, or withdrawn where there is no switch."""
+    """A key that the hook for withdrawing keys switched off."""
     if "aimlapi.revoked" in lab.target.principals:
         await lab.aimlapi(role, "disabled-key", lab.declared("aimlapi", "revoked"))
         return
-    hook = next((what for what in ("disable", "revoke") if (what, "aimlapi") in lab.target.hooks), None)
-    if hook is None or not lab.has("aimlapi", "accounts"):
+    if not lab.has("aimlapi", "revoked"):
         lab.miss("disabled-key", "revoked")
         return
     who = await lab.make_account("aimlapi")
     await lab.aimlapi(role, "before-disabling", who)
-    await lab.steer(hook, who)
+    await lab.steer("revoke", who)
     await lab.aimlapi(role, "disabled-key", who)
 
 
@@ -114,5 +112,3 @@ async def aimlapi_limit(lab: Lab) -> None:
     role = lab.roles("aimlapi")[0]
     who = await lab.make_account("aimlapi", requests_per_second=LIMIT)
     await asyncio.gather(*(lab.aimlapi(role, "burst", who, provoked=True, paced=False) for _ in range(BURST)))
-    await asyncio.sleep(tolerances.RATE_QUIET_S)
-    await lab.aimlapi(role, "after-burst", who, provoked=True)

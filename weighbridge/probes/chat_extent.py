@@ -49,9 +49,11 @@ async def chat_context_exceeded(lab: Lab) -> None:
     refusal = Scenario(
         fault="status", status=400, message="This model's maximum context length is 1000000 tokens."
     )
-    async with lab.sharing("chat") as who:
-        for role in lab.roles("chat"):
-            async with lab.model_alone(lab.target.models[role]):
+    # The model before the principal, as every failure probe takes them: the other order waits for ever where one
+    # key serves all probes.
+    for role in lab.roles("chat"):
+        async with lab.model_alone(lab.target.models[role]), lab.sharing("chat") as who:
+            if await lab.healthy("chat", role, "context-exceeded", who):
                 await lab.chat(role, "context-exceeded", who, scenario=refusal)
 
 

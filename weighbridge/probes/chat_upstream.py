@@ -118,11 +118,14 @@ async def _conversation(lab: Lab, role: str, who: Principal) -> None:
 @probe("chat", needs=("upstream",))
 async def chat_pacing(lab: Lab) -> None:
     """A slow stream, to see whether pieces are relayed as they come; and one that the client leaves."""
+    slow = Scenario(chunks=10, gap_ms=30, ttft_ms=0)
+    # Alone, and one after the other: a target that is busy with our other calls hands pieces over in bursts.
+    async with lab.alone("chat") as who:
+        for role in lab.roles("chat"):
+            await lab.chat(role, "slow", who, scenario=slow, stream=True)
     async with lab.sharing("chat") as who:
-        slow = Scenario(chunks=10, gap_ms=30, ttft_ms=0)
         endless = Scenario(chunks=2000, gap_ms=20, ttft_ms=0)
-        calls = [lab.chat(role, "slow", who, scenario=slow, stream=True) for role in lab.roles("chat")]
-        calls += [
+        calls = [
             lab.chat(role, "left", who, scenario=endless, stream=True, leave=Leave(after_chunks=3))
             for role in lab.roles("chat")
         ]

@@ -1,0 +1,237 @@
+"""What every dialect's stream has in common: lazy parsing, the scripted text, the class of a failure.
+
+Parsing is lazy and loses nothing by it. The first content events of a stream are parsed; what surrounds the
+text of one becomes the stream's *shape*. A later event that is the same bytes around a JSON string without
+quotes, escapes and control characters is a content event of that shape beyond doubt, and is taken without
+parsing. Every other event is parsed, by the dialect.
+
+The classes of failure and their order are in `failure_of`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, ClassVar
+
+import orjson
+
+from loadtests.sse import Splitter
+from weighbridge.evidence import Ending
+from weighbridge.load_figures import Failure
+
+#: The inside of a JSON string that stands for itself.
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
+#: The first event may also name the role, so a shape is learned again; where each event differs, not for ever.
+_LESSONS = 4
+_EXCERPT = 120
+
+
+class EventStream:
+    """One stream's state; fed by reads, asked at the end. A dialect says what its events mean.
+
+    Attributes:
+        events: events with data so far.
+        chunks: content events so far (text, reasoning, refusal or tool call).
+        ended: something said that the answer is over, so that no event is taken for text unparsed any more.
+        malformed, error: the first event that is no JSON object, the first error object.
+        unterminated: a whole body whose last event lacks its blank line.
+        wrong_text: where the text departs from what the provider sent.
+    """
+
+    __slots__ = (
+        "_expected",
+        "_head",
+        "_lessons",
+        "_position",
+        "_splitter",
+        "_tail",
+        "chunks",
+        "ended",
+        "error",
+        "events",
+        "malformed",
+        "unterminated",
+        "wrong_text",
+    )
+    #: What stands before the text in an event.
+    text_key: ClassVar[re.Pattern[bytes]]
+
+    def __init__(self, expected: str | None = None) -> None:
+        self._splitter = Splitter()
+        self._expected = None if expected is None else expected.encode()
+        self._position = 0
+        self._head: bytes | None = None
+        self._tail = b""
+        self._lessons = _LESSONS
+        self.events = 0
+        self.chunks = 0
+        self.ended = False
+        self.malformed: str | None = None
+        self.error: str | None = None
+        self.unterminated = False
+        self.wrong_text: str | None = None
+
+    # ---------------------------------------------------------------- what a dialect says
+    def parsed(self, data: bytes) -> None:
+        """Take an event that is not of the learned shape."""
+        raise NotImplementedError
+
+    @property
+    def begun_ending(self) -> bool:
+        """Whether anything that belongs to a normal ending was seen."""
+        raise NotImplementedError
+
+    @property
+    def broken_ending(self) -> str | None:
+        """What is wrong with the ending of a stream that has any part of one, or None."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- the way of every stream
+    def feed(self, data: bytes) -> int:
+        """Take the body bytes of one read; returns how many content events they completed."""
+        before = self.chunks
+        if self.malformed is not None:
+            return 0
+        try:
+            payloads = self._splitter.feed(data)
+        except ValueError as error:
+            self.malformed = str(error)
+            return 0
+        for payload in payloads:
+            self._take(payload)
+        return self.chunks - before
+
+    def close(self, *, whole: bool = True) -> None:
+        """The body is over.
+
+        Args:
+            whole: it ended by its own framing, so that what is left is an event without its blank line, and
+                the text must be complete; of a body that broke off, neither can be said.
+        """
+        rest = self._splitter.close()
+        if not whole:
+            return
+        if rest is not None:
+            self.unterminated = True
+            self._take(rest)
+        if self._expected is not None and self.wrong_text is None and self._position != len(self._expected):
+            self.wrong_text = f"{self._position} of {len(self._expected)} bytes of the text"
+
+    def _take(self, data: bytes) -> None:
+        self.events += 1
+        head = self._head
+        if head is not None and data.startswith(head) and data.endswith(self._tail):
+            inside = data[len(head) : len(data) - len(self._tail)]
+            if _PLAIN.fullmatch(inside) and _is_utf8(inside) and not self.ended:
+                self.chunks += 1
+                self.text(inside)
+                return
+        self.parsed(data)
+
+    # ---------------------------------------------------------------- for dialects
+    def json_object(self, data: bytes) -> dict[str, Any] | None:
+        """The event as a JSON object; None, and noted as malformed, where it is none."""
+        value = _json(data)
+        if isinstance(value, dict):
+            return value
+        self.malformed = self.malformed or f"event {self.events} is {excerpt(data)}"
+        return None
+
+    def text(self, piece: bytes) -> None:
+        """A piece of the answer's text, to be compared with what the provider sent."""
+        if self._expected is None or self.wrong_text is not None:
+            return
+        if not self._expected.startswith(piece, self._position):
+            self.wrong_text = f"the text differs at byte {self._position}"
+        self._position += len(piece)
+
+    def learn(self, data: bytes, text: str) -> None:
+        """Remember the bytes around `text`, the only thing that this event says."""
+        if not self._lessons:
+            return
+        self._lessons -= 1
+        raw = text.encode("utf-8", "surrogatepass")
+        quoted = b'"' + raw + b'"'
+        place = data.find(quoted)
+        if not _PLAIN.fullmatch(raw) or place < 0 or data.count(quoted) != 1:
+            return
+        if self.text_key.search(data[:place]):
+            self._head, self._tail = data[: place + 1], data[place + 1 + len(raw) :]
+
+
+def failure_of(
+    stream: EventStream, ending: Ending, status: int | None, content_type: str, timeout: Failure | None
+) -> tuple[Failure | None, str]:
+    """The class of failure of a stream that is over, with a detail for people; None for a whole one.
+
+    Args:
+        stream: what was said; closed.
+        ending: how the connection ended.
+        status: of the response head, None without one.
+        content_type: the media type of the head.
+        timeout: which bound was exceeded, if one was.
+    """
+    if status is None:
+        return _HEADLESS.get(ending, timeout or Failure.EMPTY), "no response head"
+    if not 200 <= status < 300:
+        return _status_class(status), f"status {status}"
+    sse = content_type == "text/event-stream"
+    table: tuple[tuple[bool, Failure, str], ...] = (
+        (
+            not sse and not stream.begun_ending and not stream.chunks,
+            Failure.NOT_SSE,
+            content_type or "no Content-Type",
+        ),
+        (stream.malformed is not None, Failure.MALFORMED, stream.malformed or ""),
+        (stream.error is not None, Failure.ERROR_EVENT, stream.error or ""),
+        (ending is Ending.INVALID, Failure.BAD_HTTP, "the body's framing is broken"),
+        (ending is Ending.TIMEOUT, timeout or Failure.TIMEOUT_TOTAL, f"after {stream.chunks} content events"),
+        (ending is Ending.RESET, Failure.RESET, f"after {stream.chunks} content events"),
+        (ending is not Ending.COMPLETE, Failure.TRUNCATED, f"closed after {stream.chunks} content events"),
+        (stream.events == 0, Failure.EMPTY, "no event"),
+        (
+            not stream.begun_ending,
+            Failure.TRUNCATED,
+            f"a clean end without any sign of one after {stream.chunks} content events",
+        ),
+        (stream.broken_ending is not None, Failure.BROKEN_ENDING, stream.broken_ending or ""),
+        (stream.wrong_text is not None, Failure.WRONG_TEXT, stream.wrong_text or ""),
+    )
+    return next(((failure, detail) for wrong, failure, detail in table if wrong), (None, ""))
+
+
+_HEADLESS = {Ending.RESET: Failure.RESET, Ending.INVALID: Failure.BAD_HTTP, Ending.CLOSED: Failure.EMPTY}
+
+
+def _status_class(status: int) -> Failure:
+    if status == 429:
+        return Failure.HTTP_429
+    return {4: Failure.HTTP_4XX, 5: Failure.HTTP_5XX}.get(status // 100, Failure.HTTP_OTHER)
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _json(data: bytes) -> Any:
+    """Parsed JSON, or None. orjson refuses lone surrogates, which are JSON all the same."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(data)
+        except ValueError:
+            return None
+
+
+def excerpt(data: bytes) -> str:
+    """The beginning of an event on one line."""
+    text = " ".join(data.decode("utf-8", "replace").split())
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

@@ -1,0 +1,175 @@
+"""What locust loads: `locust -f loadtests/locustfile.py`, or through `weighbridge load`.
+
+As a child of `weighbridge load` the plan comes in a private file, progress goes to standard output as JSON
+lines, the result and the recorded streams into the plan's folder, and the end of standard input means that
+the parent is gone. On its own it takes WEIGHBRIDGE_TARGET (a target file, or a chat URL with
+WEIGHBRIDGE_KEY and WEIGHBRIDGE_MODEL) and prints its latencies at the end.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import events
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+# The folder may lie in a checkout or inside an installed wheel, so the package is registered by its place.
+_HERE = Path(__file__).resolve().parent
+if "loadtests" not in sys.modules:
+    _spec = importlib.util.spec_from_file_location(
+        "loadtests", _HERE / "__init__.py", submodule_search_locations=[str(_HERE)]
+    )
+    assert _spec is not None and _spec.loader is not None  # noqa: S101, PT018 - a .py path always has both
+    sys.modules["loadtests"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["loadtests"])
+
+from loadtests.recorder import Recorder  # noqa: E402 - needs the registration above
+from loadtests.streaming import Streams  # noqa: E402 - as above
+from loadtests.users import SSEUser, StreamUser  # noqa: E402 - as above
+from weighbridge.errors import UsageError, WeighbridgeError  # noqa: E402 - as above
+from weighbridge.load_figures import Figures, Tally  # noqa: E402 - as above
+from weighbridge.load_plan import PLAN_VARIABLE, LoadPlan, make_plan  # noqa: E402 - as above
+from weighbridge.load_show import figure_lines  # noqa: E402 - as above
+from weighbridge.target import from_url, load  # noqa: E402 - as above
+
+__all__ = ["StreamUser"]
+
+_PROGRESS_S = 0.5
+#: How long a process that lost its parent may take to end by itself.
+_ORPHAN_S = 5.0
+_FIELD = "weighbridge"
+
+
+def _plan() -> tuple[LoadPlan, bool]:
+    """The plan, and whether `weighbridge load` is our parent."""
+    path = os.environ.get(PLAN_VARIABLE)
+    if path:
+        # The file holds a key, so it is gone as soon as it is read; worker processes are forked later.
+        plan = LoadPlan.read(Path(path))
+        Path(path).unlink()
+        return plan, True
+    place = os.environ.get("WEIGHBRIDGE_TARGET")
+    if not place:
+        raise UsageError(
+            "export WEIGHBRIDGE_TARGET: a target file, or a chat URL with WEIGHBRIDGE_KEY and WEIGHBRIDGE_MODEL"
+        )
+    if "://" in place:
+        key, model = os.environ.get("WEIGHBRIDGE_KEY"), os.environ.get("WEIGHBRIDGE_MODEL")
+        if not key or not model:
+            raise UsageError("a URL also needs the variables WEIGHBRIDGE_KEY and WEIGHBRIDGE_MODEL")
+        target = from_url(place, key=key, model=model)
+    else:
+        target = load(Path(place))
+    return make_plan(target, wired=target.simulator is not None), False
+
+
+class Load:
+    """Binds the recorder of this process to locust's events."""
+
+    def __init__(self, environment: Environment, plan: LoadPlan, *, child: bool) -> None:
+        self.environment = environment
+        self.plan = plan
+        self.child = child
+        self.recorder = Recorder(warm_up=plan.warm_up, sample=plan.sample, keep_failed=plan.keep_failed)
+        self.merged = Tally()
+        self._lifeline: Any = None
+        SSEUser.streams = Streams(plan, self.recorder)
+        hooks: Any = environment.events  # locust leaves add_listener untyped
+        hooks.test_start.add_listener(self._start)
+        hooks.test_stopping.add_listener(self._stopping)
+        hooks.quitting.add_listener(self._quitting)
+        if isinstance(environment.runner, WorkerRunner):
+            hooks.report_to_master.add_listener(self._report)
+        else:
+            hooks.worker_report.add_listener(self._reported)
+            hooks.quit.add_listener(self._quit)
+            if child:
+                gevent.spawn(self._progress)
+        if child:
+            self._lifeline = gevent.get_hub().loop.io(sys.stdin.fileno(), 1)
+            self._lifeline.start(self._parent_gone)
+
+    def _start(self, **_: Any) -> None:
+        # What exists by now stays for the whole run; the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        self.recorder.begin()
+
+    def _stopping(self, **_: Any) -> None:
+        self.recorder.end()
+
+    def _quitting(self, **_: Any) -> None:
+        self.recorder.end()
+        # Gates are judged from the figures by whoever asked for them; failed streams are figures, no error of ours.
+        self.environment.process_exit_code = 0
+        if self.child:
+            self.recorder.write(Path(self.plan.folder))
+
+    # ---------------------------------------------------------------- worker and master
+    def _report(self, data: dict[str, Any], **_: Any) -> None:
+        data[_FIELD] = self.recorder.tally.take()
+
+    def _reported(self, data: dict[str, Any], **_: Any) -> None:
+        if _FIELD in data:
+            self.merged.merge(data[_FIELD])
+
+    def _all(self) -> Tally:
+        return self.merged if isinstance(self.environment.runner, MasterRunner) else self.recorder.tally
+
+    # ---------------------------------------------------------------- towards the parent
+    def _progress(self) -> None:
+        while True:
+            gevent.sleep(_PROGRESS_S)
+            tally, runner = self._all(), self.environment.runner
+            ttft = tally.histograms["ttft"].quantile(0.5)
+            line = {
+                "users": runner.user_count if runner is not None else 0,
+                "completed": tally.completed,
+                "failed": tally.failures.total(),
+                "chunks": tally.chunks,
+                "ttft_p50_us": ttft,
+            }
+            sys.stdout.write(json.dumps({"progress": line}) + "\n")
+            sys.stdout.flush()
+
+    def _quit(self, **_: Any) -> None:
+        tally = self._all()
+        if not self.child:
+            for text in figure_lines(Figures.of(tally)):
+                sys.stdout.write(text + "\n")
+            return
+        path = Path(self.plan.folder) / "figures.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(tally.as_json()), encoding="utf-8")
+        part.replace(path)
+
+    def _parent_gone(self) -> None:
+        if os.read(sys.stdin.fileno(), 4096):
+            return
+        self._lifeline.stop()
+        gevent.spawn_later(_ORPHAN_S, os._exit, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _set_up(environment: Environment, **_: Any) -> None:
+    Load(environment, PLAN, child=IS_CHILD)
+    # The event loop's idea of now is as old as our imports; without this, locust's --run-time counts from there.
+    gevent.get_hub().loop.update_now()
+
+
+try:
+    PLAN, IS_CHILD = _plan()
+except WeighbridgeError as problem:
+    sys.stderr.write(f"weighbridge: {problem}\n")
+    sys.exit(int(problem.exit_code))
+_init: Any = events.init
+_init.add_listener(_set_up)
