@@ -13,7 +13,7 @@ from mock_upstreams.calls import (
     text_length,
     tokens_of,
 )
-from mock_upstreams.pictures import picture_tokens
+from mock_upstreams.pictures import PICTURE_TYPES, picture_tokens
 from mock_upstreams.refusals import bad_request
 
 _BLOCKS_WITH_TEXT: Final = {"text": "text", "thinking": "thinking"}
@@ -23,11 +23,18 @@ _ROLES: Final = ("user", "assistant")
 _SOURCES: Final = {"base64": "data", "url": "url", "file": "file_id"}
 
 
+#: Members of a request that the provider knows; it refuses any other.
+_KNOWN: Final = frozenset(
+    ["cache_control", "container", "context_management", "inference_geo", "max_tokens", "mcp_servers", "messages", "metadata", "model", "output_config", "output_format", "service_tier", "speed", "stop_sequences", "stream", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p"]
+)
+
+
 def read_messages(body: Json, *, counting: bool = False) -> Call:
     """The call that a request body asks for; `counting` is for count_tokens, which needs no max_tokens.
 
     Raises Refusal.
     """
+    fields.no_others(body, _KNOWN)
     model = _required_text(body, "model")
     limit = fields.integer(body, "max_tokens", 1, _MAX_TOKENS)
     if limit is None and not counting:
@@ -128,6 +135,8 @@ def _block(block: Json, where: str) -> None:
         wanted = _SOURCES.get(str(source.get("type")))
         if wanted is None or not isinstance(source.get(wanted), str):
             raise bad_request(f"{where}.source: expected a base64, url or file source")
+        if source["type"] == "base64" and source.get("media_type") not in PICTURE_TYPES:
+            raise bad_request(f"{where}.source.media_type: expected one of {', '.join(PICTURE_TYPES)}")
     if kind == "tool_use" and not (isinstance(block.get("id"), str) and isinstance(block.get("name"), str)):
         raise bad_request(f"{where}: a tool_use block needs id and name")
     if kind == "tool_result" and not isinstance(block.get("tool_use_id"), str):

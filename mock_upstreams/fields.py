@@ -9,6 +9,13 @@ from mock_upstreams.calls import Json
 from mock_upstreams.refusals import bad_request
 
 
+def no_others(body: Json, known: frozenset[str]) -> None:
+    """Refuse a member that the provider does not know, naming it."""
+    for name in body:
+        if name not in known:
+            raise bad_request(f"unknown parameter: {name!r}", name)
+
+
 def text(body: Json, name: str, within: str = "") -> str:
     value = body.get(name)
     if value is None:
@@ -31,6 +38,8 @@ def integer(body: Json, name: str, low: int, high: int, within: str = "") -> int
     value = body.get(name)
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 4.0 is an integer to JSON Schema and to providers
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise bad_request(f"{within}{name}: expected an integer from {low} to {high}", within + name)
     return value

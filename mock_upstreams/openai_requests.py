@@ -13,7 +13,7 @@ from mock_upstreams.calls import (
     text_length,
     tokens_of,
 )
-from mock_upstreams.pictures import picture_tokens
+from mock_upstreams.pictures import PICTURE_TYPES, picture_tokens
 from mock_upstreams.refusals import bad_request
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
@@ -26,12 +26,21 @@ _PART_FIELDS: Final = {
     "refusal": "refusal",
 }
 _MAX_TOKENS: Final = 100_000_000
+#: Members of a request that the provider knows; it refuses any other.
+_KNOWN: Final = frozenset(
+    ["audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens", "max_tokens", "messages", "metadata", "modalities", "model", "moderation", "n", "parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning_effort", "response_format", "safety_identifier", "seed", "service_tier", "stop", "store", "stream", "stream_options", "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options"]
+)
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
 def read_chat(body: Json) -> Call:
     """The call that a request body asks for. Raises Refusal."""
+    fields.no_others(body, _KNOWN)
     model = fields.text(body, "model")
     messages = fields.messages(body)
+    effort = body.get("reasoning_effort")
+    if effort is not None and effort not in _EFFORTS:
+        raise bad_request(f"reasoning_effort: expected one of {', '.join(_EFFORTS)}", "reasoning_effort")
     stream = fields.flag(body, "stream")
     n = fields.integer(body, "n", 1, 128) or 1
     limit = fields.integer(body, "max_completion_tokens", 1, _MAX_TOKENS)
@@ -121,6 +130,10 @@ def _picture(value: Any, place: str) -> None:
     if not isinstance(url, str) or not url.startswith(("http://", "https://", "data:")):
         raise bad_request(
             f"{place}.image_url.url: expected an http(s) URL or a data: URL", f"{place}.image_url"
+        )
+    if url.startswith("data:") and not url.startswith(tuple(f"data:{kind};" for kind in PICTURE_TYPES)):
+        raise bad_request(
+            f"{place}.image_url.url: expected one of {', '.join(PICTURE_TYPES)}", f"{place}.image_url"
         )
 
 

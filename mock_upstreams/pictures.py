@@ -8,6 +8,8 @@ import base64
 import binascii
 from typing import Any, Final
 
+#: Media types of pictures that providers read.
+PICTURE_TYPES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
 #: A picture whose size is unknown: about one of 760 by 760 pixels.
 FLAT_TOKENS: Final = 765
 _PIXELS_PER_TOKEN: Final = 750

@@ -16,13 +16,14 @@ from reference_gateway.ledger import Ledger
 
 
 class Workspace(StrEnum):
-    """The two worlds whose keys and balances never cross (public docs, Authentication)."""
+    """The worlds whose keys and balances never cross (public docs, Authentication)."""
 
     CHAT = "chat"
     TASKS = "tasks"
+    AIMLAPI = "aimlapi"
 
 
-_KEY_PREFIX = {Workspace.CHAT: "sk-", Workspace.TASKS: "rk_live_"}
+_KEY_PREFIX = {Workspace.CHAT: "sk-", Workspace.TASKS: "rk_live_", Workspace.AIMLAPI: "ak-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,18 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One credential of an account, known by its digest only."""
+    """One credential of an account, known by its digest only. A disabled key can be enabled again."""
 
     id: str
     account: Account
     digest: bytes
     revoked: bool
+    disabled: bool = False
+
+    @property
+    def state(self) -> str:
+        """As operators and the database call it."""
+        return "revoked" if self.revoked else "disabled" if self.disabled else "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,10 @@ class IssuedKey:
 
 class UnknownKeyError(Exception):
     """There is no such key."""
+
+
+class RevokedKeyError(Exception):
+    """The key is gone for good and cannot be switched on or off."""
 
 
 def digest_of(secret: str) -> bytes:
@@ -78,7 +89,8 @@ class AccountDirectory:
         accounts, keys = await self._database.submit(_read_all)
         self._accounts = {account.id: account for account in accounts}
         for key_id, account_id, digest, state in keys:
-            self._remember(Key(key_id, self._accounts[account_id], digest, state == "revoked"))
+            account = self._accounts[account_id]
+            self._remember(Key(key_id, account, digest, state == "revoked", state == "disabled"))
 
     def account(self, account_id: str) -> Account | None:
         """An open account."""
@@ -135,15 +147,14 @@ class AccountDirectory:
 
     async def revoke(self, key_id: str) -> None:
         """Revoke a key for good; raises `UnknownKeyError`."""
-        key = self._keys.get(key_id)
-        if key is None:
-            raise UnknownKeyError(key_id)
-        self._remember(replace(key, revoked=True))
-        await self._database.submit(
-            lambda connection: connection.execute(
-                "UPDATE keys SET state = 'revoked' WHERE key_id = ?", (key_id,)
-            )
-        )
+        await self._keep(replace(self._key(key_id), revoked=True, disabled=False))
+
+    async def switch(self, key_id: str, *, enabled: bool) -> None:
+        """Disable a key, or enable it again; raises `UnknownKeyError` and `RevokedKeyError`."""
+        key = self._key(key_id)
+        if key.revoked:
+            raise RevokedKeyError(key_id)
+        await self._keep(replace(key, disabled=not enabled))
 
     def close(self, account_id: str) -> "asyncio.Future[None]":
         """Close an account: its keys stop working at once, its ledger stays."""
@@ -157,6 +168,20 @@ class AccountDirectory:
             connection.execute("DELETE FROM keys WHERE account = ?", (account_id,))
 
         return self._database.submit(operation)
+
+    def _key(self, key_id: str) -> Key:
+        key = self._keys.get(key_id)
+        if key is None:
+            raise UnknownKeyError(key_id)
+        return key
+
+    async def _keep(self, key: Key) -> None:
+        self._remember(key)
+        await self._database.submit(
+            lambda connection: connection.execute(
+                "UPDATE keys SET state = ? WHERE key_id = ?", (key.state, key.id)
+            )
+        )
 
     def _remember(self, key: Key) -> None:
         self._keys[key.id] = key

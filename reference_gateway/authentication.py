@@ -23,7 +23,7 @@ class Authenticator:
         self._api_key_header = api_key_header
 
     def authenticate(self, headers: Mapping[str, str]) -> Account:
-        """The account behind the credential; raises `GatewayError` with one of the four key failures."""
+        """The account behind the credential; raises `GatewayError` with one of the five key failures."""
         key = self._directory.key_for(self.credential(headers))
         if key is None or not self.belongs_here(key):
             raise refuse(
@@ -31,6 +31,8 @@ class Authenticator:
             )
         if self.is_revoked(key):
             raise refuse(Kind.REVOKED_KEY, "The API key has been revoked; issue a new one.")
+        if self.is_disabled(key):
+            raise refuse(Kind.DISABLED_KEY, "The API key is disabled; enable it or use another one.")
         return key.account
 
     def credential(self, headers: Mapping[str, str]) -> str:
@@ -57,3 +59,7 @@ class Authenticator:
     def is_revoked(self, key: Key) -> bool:
         """Whether the key has been withdrawn."""
         return key.revoked
+
+    def is_disabled(self, key: Key) -> bool:
+        """Whether the key is switched off for now."""
+        return key.disabled

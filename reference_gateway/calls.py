@@ -16,11 +16,16 @@ from reference_gateway.jsonwire import encode
 from reference_gateway.ledger import Ledger
 from reference_gateway.limits import GroupLimiter
 from reference_gateway.payment import Payment
-from reference_gateway.pricing import Pricing
+from reference_gateway.pricing import Charge, Pricing
 from reference_gateway.relay import EventSink, StreamRelay
-from reference_gateway.translation.replies import ReplyTranslator
+from reference_gateway.translation.replies import Reply, ReplyTranslator
 from reference_gateway.translation.streams import StreamTranslator
 from reference_gateway.upstream import UpstreamClient
+
+
+def plain_response(reply: Reply, charge: Charge | None) -> web.Response:  # noqa: ARG001 - other surfaces tell the cost
+    """A whole reply as it goes to the caller of a surface that keeps the cost to itself."""
+    return web.Response(body=encode(reply.body), content_type="application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class CallPlan:
     stream_translator: Callable[[], StreamTranslator]
     errors: ErrorRenderer
     extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    respond: Callable[[Reply, Charge | None], web.Response] = plain_response
+    stream_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class CallService:
@@ -66,14 +73,14 @@ class CallService:
         async with self.payment(plan) as payment:
             async with self._upstream.post(plan.channel, plan.upstream_body, plan.extra_headers) as upstream:
                 if plan.stream:
-                    sink = EventSink(request)
+                    sink = EventSink(request, plan.stream_headers)
                     return await self._relay.relay(
                         upstream, plan.stream_translator(), payment, sink, plan.errors
                     )
                 body = await upstream.read_object()
             reply = plan.reply_translator().translate(body)
             await payment.complete(reply.usage)
-            return web.Response(body=encode(reply.body), content_type="application/json")
+            return plan.respond(reply, payment.charge)
 
     def payment(self, plan: CallPlan) -> Payment:
         """The money side of a plan."""

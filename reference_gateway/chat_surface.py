@@ -108,7 +108,7 @@ class ChatSurface:
         model = self._shelf.find(body, Surface.CHAT)
         checked = self._validators[model.family].validate(body, model)
         group = self._router.group(checked.group)
-        channel = self._router.channel(group, model)
+        channel = self._router.channel(group, model).for_account(account.id)
         identity = self.identity(model)
         translators = self._translators[channel.dialect]
         plan = CallPlan(
@@ -177,7 +177,7 @@ class MessagesSurface:
         model = self._shelf.find(body, Surface.MESSAGES)
         checked = self._validator.validate(body, model)
         group = self._router.group(checked.group)
-        channel = self._router.channel(group, model)
+        channel = self._router.channel(group, model).for_account(account.id)
         identity = Identity(id=f"msg_{random_hex()}", model=model.id, created=int(time.time()))
         translators = self._translators[channel.dialect]
         plan = CallPlan(

@@ -8,13 +8,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from reference_gateway.accounts import AccountDirectory
+from reference_gateway.aimlapi.costs import CostReport
+from reference_gateway.aimlapi.errors import AimlapiErrorRenderer
+from reference_gateway.aimlapi.replies import AimlapiReply, AimlapiStream
+from reference_gateway.aimlapi.requests import AimlapiRequestToAnthropic
+from reference_gateway.aimlapi.surface import AimlapiSurface
+from reference_gateway.aimlapi.tracing import RequestTracing
+from reference_gateway.aimlapi.validation import AimlapiValidator
 from reference_gateway.authentication import Authenticator
 from reference_gateway.calls import CallService
 from reference_gateway.chat_surface import ChatSurface, MessagesSurface, ModelShelf, Translators
 from reference_gateway.config import Dialect
 from reference_gateway.errors import ChatErrorRenderer, MessagesErrorRenderer, TaskErrorRenderer
 from reference_gateway.ledger import Ledger
-from reference_gateway.limits import GroupLimiter, UserLimiter
+from reference_gateway.limits import AccountLimiter, GroupLimiter, UserLimiter
 from reference_gateway.payment import Payment
 from reference_gateway.pricing import Pricing
 from reference_gateway.relay import StreamRelay
@@ -102,6 +109,17 @@ class Components:
     task_worker: type[TaskWorker] = TaskWorker
     media_client: type[MediaClient] = MediaClient
     media_storage: type[MediaStorage] = MediaStorage
+    aimlapi_surface: type[AimlapiSurface] = AimlapiSurface
+    aimlapi_authenticator: type[Authenticator] = Authenticator
+    aimlapi_models: type[ModelShelf] = ModelShelf
+    aimlapi_validator: type[AimlapiValidator] = AimlapiValidator
+    aimlapi_limiter: type[AccountLimiter] = AccountLimiter
+    aimlapi_requests: type[AimlapiRequestToAnthropic] = AimlapiRequestToAnthropic
+    aimlapi_reply: type[AimlapiReply] = AimlapiReply
+    aimlapi_stream: type[AimlapiStream] = AimlapiStream
+    aimlapi_costs: type[CostReport] = CostReport
+    aimlapi_tracing: type[RequestTracing] = RequestTracing
+    aimlapi_errors: type[AimlapiErrorRenderer] = AimlapiErrorRenderer
 
     @staticmethod
     def default() -> "Components":

@@ -4,11 +4,12 @@ Rates are pico-dollars per token, already multiplied out for both tiers, so no f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 DEFAULT_GROUP = "default"
+ACCOUNT_PLACEHOLDER = "{account}"
 
 
 class Dialect(StrEnum):
@@ -19,10 +20,11 @@ class Dialect(StrEnum):
 
 
 class Surface(StrEnum):
-    """The two ways into the chat workspace."""
+    """Where a chat model is served: the two ways into the chat workspace, and the AI/ML API."""
 
     CHAT = "chat"
     MESSAGES = "messages"
+    AIMLAPI = "aimlapi"
 
 
 class MediaKind(StrEnum):
@@ -47,16 +49,27 @@ class Listen:
     chat: Address
     tasks: Address
     operator: Address
+    aimlapi: Address
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One upstream provider account. The URL ends in /v1 for OpenAI and is the bare root for Anthropic."""
+    """One upstream provider account. The URL ends in /v1 for OpenAI and is the bare root for Anthropic.
+
+    `{account}` in the key stands for the calling account: one credential each, for providers that keep prompt caches
+    (or limits, or books) by credential.
+    """
 
     name: str
     dialect: Dialect
     url: str
     key: str
+
+    def for_account(self, account_id: str) -> "Channel":
+        """The channel with the credential that serves an account."""
+        if ACCOUNT_PLACEHOLDER not in self.key:
+            return self
+        return replace(self, key=self.key.replace(ACCOUNT_PLACEHOLDER, account_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,18 @@ class ChatModel:
     max_output: int
     surfaces: frozenset[Surface]
     created: int = 1_735_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AimlapiService:
+    """The AI/ML API surface: its own models at its own rates, and limits per account (None is no limit).
+
+    `group` holds the routes, to channels of dialect Anthropic, and the calls per second.
+    """
+
+    models: Mapping[str, ChatModel]
+    group: Group
+    concurrent_requests: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +170,7 @@ class GatewayConfig:
     media: MediaProvider
     models: Mapping[str, ChatModel]
     task_models: Mapping[str, TaskModel]
+    aimlapi: AimlapiService
     web_search_fee: int = 0
     task_rate_limit: int = 10
     upstream_timeout_s: float = 600.0

@@ -10,6 +10,7 @@ import yaml
 from reference_gateway.config import (
     DEFAULT_GROUP,
     Address,
+    AimlapiService,
     Channel,
     ChatModel,
     Dialect,
@@ -64,12 +65,14 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
     task_models = {name: _task_model(section) for name, section in top.sections("task_models")}
     media = top.section("media")
     listen = top.section("listen", {})
+    aimlapi = _aimlapi(top.section("aimlapi", {}))
     database = top.take("database", str, None)
     config = GatewayConfig(
         listen=Listen(
             chat=_address(listen, "chat"),
             tasks=_address(listen, "tasks"),
             operator=_address(listen, "operator"),
+            aimlapi=_address(listen, "aimlapi"),
         ),
         database=None if database is None else Path(database),
         operator_token=top.take("operator_token", str),
@@ -78,6 +81,7 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
         media=MediaProvider(url=_url(media, "url"), key=media.take("key", str)),
         models=models,
         task_models=task_models,
+        aimlapi=aimlapi,
         web_search_fee=_money(top, "web_search_fee", pico_from_usd, "0"),
         task_rate_limit=top.whole("task_rate_limit", 10, least=1),
         upstream_timeout_s=top.seconds("upstream_timeout_s", 600.0),
@@ -97,12 +101,25 @@ def _check_references(config: GatewayConfig) -> None:
     if DEFAULT_GROUP not in config.groups:
         raise ConfigError("groups: a group named default is needed, because calls may omit their group")
     for group in config.groups.values():
-        for model, channel in group.routes.items():
-            place = f"groups.{group.name}.routes.{model}"
-            if model not in config.models:
-                raise ConfigError(f"{place}: no such model{_nearest(model, config.models)}")
-            if channel not in config.channels:
-                raise ConfigError(f"{place}: no such channel {channel!r}{_nearest(channel, config.channels)}")
+        _check_routes(group, f"groups.{group.name}.routes", config.models, config.channels)
+    aimlapi = config.aimlapi
+    _check_routes(aimlapi.group, "aimlapi.routes", aimlapi.models, config.channels)
+    for model in aimlapi.models:
+        channel = aimlapi.group.routes.get(model)
+        if channel is None:
+            raise ConfigError(f"aimlapi.routes: there is no channel for {model}; add one")
+        if config.channels[channel].dialect is not Dialect.ANTHROPIC:
+            raise ConfigError(f"aimlapi.routes.{model}: channel {channel} must be of dialect anthropic")
+
+
+def _check_routes(
+    group: Group, place: str, models: Mapping[str, ChatModel], channels: Mapping[str, Channel]
+) -> None:
+    for model, channel in group.routes.items():
+        if model not in models:
+            raise ConfigError(f"{place}.{model}: no such model{_nearest(model, models)}")
+        if channel not in channels:
+            raise ConfigError(f"{place}.{model}: no such channel {channel!r}{_nearest(channel, channels)}")
 
 
 def _address(section: "_Section", key: str) -> Address:
@@ -134,13 +151,42 @@ def _channel(section: "_Section") -> Channel:
 
 
 def _group(section: "_Section") -> Group:
-    routes = section.take("routes", dict)
+    group = Group(section.name, _routes(section), section.whole("requests_per_second", None, least=1))
+    section.finish()
+    return group
+
+
+def _routes(section: "_Section", default: Any = _REQUIRED) -> dict[str, str]:
+    routes = section.take("routes", dict, default)
     for model, channel in routes.items():
         if not isinstance(model, str) or not isinstance(channel, str):
             raise ConfigError(f"{section.place('routes')}: must map model names to channel names")
-    limit = section.whole("requests_per_second", None, least=1)
+    return dict(routes)
+
+
+def _aimlapi(section: "_Section") -> AimlapiService:
+    service = AimlapiService(
+        models={name: _aimlapi_model(model) for name, model in section.sections("models", optional=True)},
+        group=Group("aimlapi", _routes(section, {}), section.whole("requests_per_second", None, least=1)),
+        concurrent_requests=section.whole("concurrent_requests", None, least=1),
+    )
     section.finish()
-    return Group(section.name, dict(routes), limit)
+    return service
+
+
+def _aimlapi_model(section: "_Section") -> ChatModel:
+    written = section.section("rates")
+    model = ChatModel(
+        id=section.name,
+        family=Dialect.ANTHROPIC,
+        rates=_rates(written, "1", "1"),
+        long_context=None,
+        max_output=section.whole("max_output", 128_000, least=1),
+        surfaces=frozenset({Surface.AIMLAPI}),
+    )
+    written.finish()
+    section.finish()
+    return model
 
 
 def _chat_model(section: "_Section") -> ChatModel:
@@ -154,7 +200,7 @@ def _chat_model(section: "_Section") -> ChatModel:
         tier.finish()
     written.finish()
     surfaces = section.take("surfaces", list, [Surface.CHAT.value])
-    unknown = [name for name in surfaces if name not in set(Surface)]
+    unknown = [name for name in surfaces if name not in {Surface.CHAT, Surface.MESSAGES}]
     if unknown or not surfaces:
         raise ConfigError(f"{section.place('surfaces')}: must list chat, messages or both, found {surfaces}")
     model = ChatModel(

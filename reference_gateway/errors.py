@@ -28,6 +28,7 @@ _CHAT_STATUS: Mapping[Kind, int] = {
     Kind.MALFORMED_KEY: 401,
     Kind.INVALID_KEY: 401,
     Kind.REVOKED_KEY: 401,
+    Kind.DISABLED_KEY: 401,
     Kind.INSUFFICIENT_BALANCE: 402,
     Kind.UNKNOWN_TASK: 404,
     Kind.UNKNOWN_ROUTE: 404,
@@ -47,13 +48,17 @@ class ErrorRenderer(ABC):
 
     def response(self, failure: Failure) -> web.Response:
         """The whole HTTP response of a failed call."""
-        request = request_id()
+        request = self.request_id()
         return web.Response(
             status=self.status_for(failure.kind),
             body=encode(self.envelope(failure, request)),
             content_type="application/json",
             headers=self.headers(failure, request),
         )
+
+    def request_id(self) -> str:
+        """What this failure is known by, unique per call."""
+        return request_id()
 
     def status_for(self, kind: Kind) -> int:
         """The HTTP status of a kind of failure."""
@@ -139,6 +144,7 @@ class TaskErrorRenderer(ErrorRenderer):
         Kind.MALFORMED_KEY: 10002,
         Kind.INVALID_KEY: 10003,
         Kind.REVOKED_KEY: 10004,
+        Kind.DISABLED_KEY: 10004,
         Kind.MALFORMED_BODY: 20001,
         Kind.MISSING_FIELD: 20002,
         Kind.INVALID_FIELD: 20003,

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     MALFORMED_KEY = "malformed_key"
     INVALID_KEY = "invalid_key"
     REVOKED_KEY = "revoked_key"
+    DISABLED_KEY = "disabled_key"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     RATE_LIMITED = "rate_limited"
     UNKNOWN_TASK = "unknown_task"

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from reference_gateway import ledger as ledger_module
 from reference_gateway.accounts import AccountDirectory, Workspace
+from reference_gateway.aimlapi.surface import AimlapiParts
 from reference_gateway.chat_surface import chat_application
 from reference_gateway.components import Components
-from reference_gateway.config import Address, Dialect, GatewayConfig
+from reference_gateway.config import DEFAULT_GROUP, Address, Dialect, GatewayConfig
 from reference_gateway.database import Database
 from reference_gateway.ledger import Ledger
 from reference_gateway.operator_api import BASE as OPERATOR_BASE
@@ -44,7 +45,7 @@ class Gateway:
         self._config = config
         self._components = components or Components.default()
         self._stack = AsyncExitStack()
-        self._chat_root = self._tasks_root = self._operator_root = ""
+        self._chat_root = self._tasks_root = self._operator_root = self._aimlapi_root = ""
 
     @property
     def chat_url(self) -> str:
@@ -60,6 +61,11 @@ class Gateway:
     def tasks_url(self) -> str:
         """Base URL of the task gateway."""
         return self._tasks_root + tasks_surface_module.BASE
+
+    @property
+    def aimlapi_url(self) -> str:
+        """Base URL of the AI/ML API surface."""
+        return f"{self._aimlapi_root}/v1"
 
     @property
     def operator_url(self) -> str:
@@ -100,6 +106,7 @@ class Gateway:
         self._stack.push_async_callback(upstream.close)
         await upstream.start()
         chat = self._chat_application(directory, ledger, upstream)
+        aimlapi = self._aimlapi_application(directory, ledger, upstream)
         media = parts.media_client(config.media, config.upstream_timeout_s)
         self._stack.push_async_callback(media.close)
         await media.start()
@@ -130,6 +137,7 @@ class Gateway:
         view.media_base = config.public_tasks_url or self._tasks_root
         await worker.recover()
         self._chat_root = await self._listen(chat, config.listen.chat)
+        self._aimlapi_root = await self._listen(aimlapi, config.listen.aimlapi)
         self._operator_root = await self._listen(operator.application(), config.listen.operator)
 
     def _chat_application(
@@ -164,6 +172,31 @@ class Gateway:
         )
         either = parts.messages_authenticator(directory, Workspace.CHAT, api_key_header=True)
         return chat_application(chat, messages, shelf, either, chat_errors, messages_errors)
+
+    def _aimlapi_application(
+        self, directory: AccountDirectory, ledger: Ledger, upstream: UpstreamClient
+    ) -> web.Application:
+        config, parts = self._config, self._components
+        service = config.aimlapi
+        pricing = parts.pricing(config.web_search_fee)
+        limiter = parts.aimlapi_limiter(service.concurrent_requests)
+        surface = parts.aimlapi_surface(
+            AimlapiParts(
+                authenticator=parts.aimlapi_authenticator(directory, Workspace.AIMLAPI),
+                shelf=parts.aimlapi_models(service.models),
+                validator=parts.aimlapi_validator(),
+                router=parts.router({DEFAULT_GROUP: service.group}, config.channels),
+                limiter=limiter,
+                calls=parts.calls(limiter, ledger, pricing, upstream, parts.relay(), parts.payment),
+                request_translator=parts.aimlapi_requests(),
+                reply=parts.aimlapi_reply,
+                stream=parts.aimlapi_stream,
+                costs=parts.aimlapi_costs(),
+                tracing=parts.aimlapi_tracing(),
+                errors=parts.aimlapi_errors,
+            )
+        )
+        return surface.application()
 
     def _folder(self) -> Path:
         """Where files live: beside the database, or in a private temporary folder."""
@@ -200,6 +233,7 @@ async def serve_until(stop: asyncio.Event, gateway: Gateway) -> None:
             ("chat", gateway.chat_url),
             ("messages", gateway.messages_url),
             ("tasks", gateway.tasks_url),
+            ("aimlapi", gateway.aimlapi_url),
             ("operator", gateway.operator_url),
         ):
             print(f"{name:9}{url}", flush=True)  # noqa: T201 - the program's output

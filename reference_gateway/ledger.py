@@ -5,7 +5,7 @@ go hold -> release + settle (+ overrun), or hold -> release; tasks go debit (-> 
 (call, reason) makes a second settlement, release or refund impossible, whoever asks for it and however often.
 
 The `post_*` methods run inside a transaction of the writer thread, so that others can join them with their own changes.
-Amounts are whole: pico-dollars for chat accounts, credits for task accounts.
+Amounts are whole: credits for task accounts, pico-dollars for all others.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from reference_gateway.jsonwire import JsonObject, encode
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS accounts (
   account TEXT PRIMARY KEY,
-  workspace TEXT NOT NULL CHECK (workspace IN ('chat', 'tasks')),
+  workspace TEXT NOT NULL CHECK (workspace IN ('chat', 'tasks', 'aimlapi')),
   balance INTEGER NOT NULL DEFAULT 0,
   requests_per_second INTEGER,
   group_limits TEXT NOT NULL DEFAULT '{}',
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS keys (
   key_id TEXT PRIMARY KEY,
   account TEXT NOT NULL REFERENCES accounts,
   digest BLOB NOT NULL UNIQUE,
-  state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked'))
+  state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked', 'disabled'))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS keys_of_account ON keys (account);
 CREATE TABLE IF NOT EXISTS transfers (

@@ -1,12 +1,16 @@
-"""Rate limits in fixed windows of one second: per account and group for chat, per user for tasks.
+"""Rate limits in fixed windows of one second: per account and group for chat, per user for tasks; at the AI/ML API per
+account, where calls at the same time are limited as well.
 
 Only the counts of the current window are kept, so memory is bounded by one second's callers.
-Source: public docs, API Overview, Rate limits (10 requests per second and user); Errors of the chat pages (per group).
+Source: public docs, API Overview, Rate limits (10 requests per second and user); Errors of the chat pages (per group);
+Errors: 4xx of the AI/ML API (rate and concurrency).
 """
 
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from reference_gateway.accounts import Account
@@ -63,6 +67,33 @@ class GroupLimiter:
         """Calls per second: the account's own figure for the group, its general one, or the group's; None is none."""
         own = account.group_limits.get(group.name, account.requests_per_second)
         return group.requests_per_second if own is None else own
+
+
+class AccountLimiter(GroupLimiter):
+    """The AI/ML API's limits: calls per second and calls at the same time, both per account."""
+
+    def __init__(self, concurrent: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._concurrent = concurrent
+        self._running: Counter[str] = Counter()
+
+    @contextmanager
+    def running(self, account: Account) -> Iterator[None]:
+        """Count a call for as long as it lasts; raises `GatewayError` (429) above the limit."""
+        limit = self.concurrent_for(account)
+        if limit is not None and self._running[account.id] >= limit:
+            raise limited(f"Limited to {limit} calls at the same time; {ADVICE}", WINDOW_S)
+        self._running[account.id] += 1
+        try:
+            yield
+        finally:
+            self._running[account.id] -= 1
+            if not self._running[account.id]:
+                del self._running[account.id]
+
+    def concurrent_for(self, account: Account) -> int | None:  # noqa: ARG002 - a deployment may have tiers
+        """Calls at the same time; None is no limit."""
+        return self._concurrent
 
 
 class UserLimiter:

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from reference_gateway.accounts import Account, AccountDirectory, UnknownKeyError, Workspace
+from reference_gateway.accounts import Account, AccountDirectory, RevokedKeyError, UnknownKeyError, Workspace
 from reference_gateway.errors import ChatErrorRenderer, ErrorRenderer
-from reference_gateway.failures import Kind, refuse
+from reference_gateway.failures import GatewayError, Kind, refuse
 from reference_gateway.identifiers import random_hex
 from reference_gateway.jsonwire import JsonObject, decode, encode
 from reference_gateway.ledger import Ledger
@@ -46,6 +46,8 @@ class OperatorApi:
             ("POST", BASE + "/accounts/{account}/top-up"): self.top_up,
             ("GET", BASE + "/accounts/{account}/ledger"): self.show_ledger,
             ("POST", BASE + "/keys/{key_id}/revoke"): self.revoke_key,
+            ("POST", BASE + "/keys/{key_id}/disable"): self.disable_key,
+            ("POST", BASE + "/keys/{key_id}/enable"): self.enable_key,
             ("GET", BASE + "/telemetry/idempotency-keys"): self.show_idempotency_keys,
         }
         guarded = {route: self._authorised(handler) for route, handler in routes.items()}
@@ -79,10 +81,7 @@ class OperatorApi:
 
     async def show_account(self, request: web.Request) -> web.StreamResponse:
         account = self._account(request)
-        keys = [
-            {"key_id": key.id, "state": "revoked" if key.revoked else "active"}
-            for key in self._directory.keys_of(account.id)
-        ]
+        keys = [{"key_id": key.id, "state": key.state} for key in self._directory.keys_of(account.id)]
         value = {
             "account": account.id,
             "workspace": account.workspace.value,
@@ -105,8 +104,23 @@ class OperatorApi:
         try:
             await self._directory.revoke(key_id)
         except UnknownKeyError as error:
-            raise refuse(Kind.UNKNOWN_ROUTE, f"There is no key {key_id[:80]!r}.") from error
+            raise _no_key(key_id) from error
         return _json({"key_id": key_id, "state": "revoked"})
+
+    async def disable_key(self, request: web.Request) -> web.StreamResponse:
+        return await self._switch(request.match_info["key_id"], enabled=False)
+
+    async def enable_key(self, request: web.Request) -> web.StreamResponse:
+        return await self._switch(request.match_info["key_id"], enabled=True)
+
+    async def _switch(self, key_id: str, *, enabled: bool) -> web.StreamResponse:
+        try:
+            await self._directory.switch(key_id, enabled=enabled)
+        except UnknownKeyError as error:
+            raise _no_key(key_id) from error
+        except RevokedKeyError as error:
+            raise invalid("key_id", "The key has been revoked for good; add a new one.") from error
+        return _json({"key_id": key_id, "state": "active" if enabled else "disabled"})
 
     async def top_up(self, request: web.Request) -> web.StreamResponse:
         account = self._account(request)
@@ -114,7 +128,7 @@ class OperatorApi:
         check_known(body, frozenset({"usd", "credits"}))
         amount = _amount(body, account.workspace, "usd")
         if amount <= 0:
-            unit = "usd" if account.workspace is Workspace.CHAT else "credits"
+            unit = "credits" if account.workspace is Workspace.TASKS else "usd"
             raise invalid(unit, f"`{unit}` must be given and be more than 0.")
         try:
             balance = await self._ledger.top_up(f"topup_{random_hex()}", account.id, amount)
@@ -153,21 +167,26 @@ class OperatorApi:
         return account
 
 
+def _no_key(key_id: str) -> GatewayError:
+    return refuse(Kind.UNKNOWN_ROUTE, f"There is no key {key_id[:80]!r}.")
+
+
 def _workspace(value: Any) -> Workspace:
     if value not in set(Workspace):
-        raise invalid("workspace", "`workspace` must be chat or tasks.")
+        raise invalid("workspace", f"`workspace` must be one of {', '.join(Workspace)}.")
     return Workspace(value)
 
 
 def _amount(body: JsonObject, workspace: Workspace, usd_field: str) -> int:
     """The amount of a body in the workspace's unit; 0 when none is given."""
-    wanted, other = (usd_field, "credits") if workspace is Workspace.CHAT else ("credits", usd_field)
+    in_credits = workspace is Workspace.TASKS
+    wanted, other = ("credits", usd_field) if in_credits else (usd_field, "credits")
     if body.get(other) is not None:
         raise invalid(other, f"`{other}` is not the unit of the {workspace} workspace; use `{wanted}`.")
     value = body.get(wanted)
     if value is None:
         return 0
-    amount = _pico(wanted, value) if workspace is Workspace.CHAT else _credits(value)
+    amount = _credits(value) if in_credits else _pico(wanted, value)
     if amount < 0:
         raise invalid(wanted, f"`{wanted}` must not be negative.")
     return amount
@@ -204,7 +223,7 @@ def _group_rates(body: JsonObject) -> dict[str, int]:
 
 
 def _shown(workspace: Workspace, amount: int) -> str | int:
-    return usd_from_pico(amount) if workspace is Workspace.CHAT else amount
+    return amount if workspace is Workspace.TASKS else usd_from_pico(amount)
 
 
 def _json(value: JsonObject, status: int = 200) -> web.Response:

@@ -14,7 +14,7 @@ from reference_gateway.accounts import Account
 from reference_gateway.config import ChatModel
 from reference_gateway.failures import Kind, refuse
 from reference_gateway.ledger import InsufficientError, Ledger
-from reference_gateway.pricing import Pricing, Usage
+from reference_gateway.pricing import Charge, Pricing, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Payment:
         self.model = model
         self._reservation = reservation
         self._ended = False
+        self.charge: Charge | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -72,6 +73,7 @@ class Payment:
             self._ended = True
             try:
                 await self._ledger.settle(self.call, self.account.id, charge.total, charge.detail())
+                self.charge = charge
             except sqlite3.Error:
                 # What cannot be charged is not held either; the caller gets an error instead of the reply.
                 self._ledger.release(self.call, self.account.id).add_done_callback(_report)

@@ -1,4 +1,4 @@
-"""A ready configuration: the models of reAPI, with channels of your choice."""
+"""A ready configuration: the models of reAPI and of the AI/ML API, with channels of your choice."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -19,12 +19,14 @@ def reapi_config(
     operator_token: str,
     groups: Mapping[str, Any] | None = None,
     channels: Mapping[str, Any] | None = None,
+    aimlapi: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> GatewayConfig:
     """Configure the documented models over one OpenAI, one Anthropic and one media upstream.
 
     `openai_url` ends in /v1, `anthropic_url` and `media_url` are bare roots. The channels are named `openai` and
-    `anthropic`; further groups and channels, and any other key of the configuration file, may be added.
+    `anthropic`; further groups and channels, and any other key of the configuration file, may be added. `aimlapi` takes
+    the keys of that section which shall differ: its limits, its routes.
     Raises `ConfigError`.
     """
     values: dict[str, Any] = yaml.safe_load(
@@ -39,6 +41,11 @@ def reapi_config(
             **(channels or {}),
         },
         "groups": {DEFAULT_GROUP: {"routes": routes}, **(groups or {})},
+        "aimlapi": {
+            **values["aimlapi"],
+            "routes": dict.fromkeys(values["aimlapi"]["models"], "anthropic"),
+            **(aimlapi or {}),
+        },
         "media": {"url": media_url, "key": upstream_key},
         **settings,
     }

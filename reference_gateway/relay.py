@@ -31,9 +31,9 @@ TRAILER_GRACE_S: Final = 5.0
 class EventSink:
     """The caller's side of a stream; the response begins with the first bytes."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, headers: Mapping[str, str] | None = None) -> None:
         self._request = request
-        self.response = web.StreamResponse(headers=STREAM_HEADERS)
+        self.response = web.StreamResponse(headers={**STREAM_HEADERS, **(headers or {})})
 
     @property
     def started(self) -> bool:
@@ -143,6 +143,7 @@ class StreamRelay:
     ) -> web.StreamResponse:
         """Charge first, then send the ending."""
         await payment.complete(translator.usage)
+        translator.charge = payment.charge
         await self.emit(sink, translator.closing())
         return await sink.finish()
 

@@ -153,11 +153,16 @@ class UpstreamClient:
         _log.warning("channel %s answered %d: %.200s", channel.name, response.status, text)
         return GatewayError(self.failure_for_status(channel, response.status, text))
 
-    def failure_for_status(self, channel: Channel, status: int, text: str) -> Failure:
-        """What an upstream status means to the caller. Its 401 and 403 are ours to mend, not the caller's."""
+    def failure_for_status(self, channel: Channel, status: int, text: str) -> Failure:  # noqa: ARG002 - for deployments that map by channel or text
+        """What an upstream status means to the caller. Its 401 and 403 are ours to mend, not the caller's.
+
+        The words are always ours: the provider's text may hold a key, or a part of one.
+        """
         if status in {400, 413, 422}:
-            detail = text.replace(channel.key, "***") if text else "no reason given"
-            return Failure(Kind.UPSTREAM_REFUSED, f"The model's provider refused the request: {detail}")
+            return Failure(
+                Kind.UPSTREAM_REFUSED,
+                "The model's provider refused the request as invalid or too large; check it against the model's documentation.",
+            )
         if status == 429:
             return Failure(Kind.UPSTREAM_RATE_LIMITED, "The model's provider is limiting requests; back off.")
         return Failure(

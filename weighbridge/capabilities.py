@@ -38,7 +38,7 @@ class Capability:
 def capabilities(target: Target, surface: str) -> dict[str, Capability]:
     """The capabilities declared for one surface, by name."""
     found: dict[str, str] = {"time": "always"}
-    money = "tasks" if surface == "tasks" else "chat"
+    money = "chat" if surface == "messages" else surface
     if target.simulator:
         found["upstream"] = "upstream.simulator"
     balance = _first(target.balance, surface, money)
@@ -59,7 +59,7 @@ def capabilities(target: Target, surface: str) -> dict[str, Capability]:
         name = _first(target.principals, f"{surface}.{role}", f"{money}.{role}")
         if name:
             found[role] = f"principals.{name}"
-    if surface != "tasks" and "tasks" in target.surfaces and _has_key(target, "tasks"):
+    if surface in {"chat", "messages"} and "tasks" in target.surfaces and _has_key(target, "tasks"):
         found["other_workspace_key"] = "principals.tasks"
     if surface == "tasks" and any(
         _has_key(target, name) for name in ("chat", "messages") if name in target.surfaces

@@ -67,11 +67,20 @@ class Profile:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All requirements by id, and all profiles."""
+    """All requirements by id, and all profiles.
+
+    Attributes:
+        scored: the rows of each profile that the present edition's claims rest on.
+    """
 
     requirements: Mapping[str, Requirement]
     profiles: Mapping[str, Profile]
     files: tuple[str, ...] = field(default=())
+    scored: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def scores(self, profile_id: str, requirement_id: str) -> bool:
+        """Whether a claim of the profile rests on the row."""
+        return requirement_id in self.scored.get(profile_id, ())
 
     def requirement(self, requirement_id: str) -> Requirement:
         """One row.
@@ -151,6 +160,15 @@ def _levels(
     return levels
 
 
+def _scored(path: Path) -> dict[str, frozenset[str]]:
+    """The scored rows of each profile; none while an edition has not been written yet."""
+    found: dict[str, set[str]] = {}
+    for row in _read(path)["requirements"] if path.exists() else ():
+        for profile in row["profiles"]:
+            found.setdefault(profile, set()).add(row["id"])
+    return {profile: frozenset(rows) for profile, rows in found.items()}
+
+
 @cache
 def load() -> Catalogue:
     """The catalogue that ships with this installation."""
@@ -173,4 +191,9 @@ def load() -> Catalogue:
         )
         for name, raw in definitions.items()
     }
-    return Catalogue(requirements, profiles, tuple(path.name for path in files))
+    return Catalogue(
+        requirements,
+        profiles,
+        tuple(path.name for path in files),
+        _scored(spec / "editions" / f"{EDITION}.yaml"),
+    )

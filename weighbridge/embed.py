@@ -33,13 +33,16 @@ _SHAPE_VARIABLES = {
     "WB_CHAT_URL": "http://127.0.0.1:1/v1",
     "WB_MESSAGES_URL": "http://127.0.0.1:1",
     "WB_TASKS_URL": "http://127.0.0.1:1/api/v1",
+    "WB_AIMLAPI_URL": "http://127.0.0.1:1/v1",
     "WB_OPERATOR_URL": "http://127.0.0.1:1/operator/v1",
     "WB_SIMULATOR_URL": "http://127.0.0.1:1",
     "WB_OPERATOR_TOKEN": "not-started",
     "WB_CHAT_KEY": "not-started",
     "WB_TASKS_KEY": "not-started",
+    "WB_AIMLAPI_KEY": "not-started",
     "WB_CHAT_ACCOUNT": "not-started",
     "WB_TASKS_ACCOUNT": "not-started",
+    "WB_AIMLAPI_ACCOUNT": "not-started",
 }
 
 #: The embedded target before it is started: enough to plan a run, nothing to call.
@@ -83,12 +86,17 @@ def _groups() -> dict[str, Any]:
     }
 
 
-def _side_channels(simulator_url: str) -> dict[str, Any]:
-    """Channels that the simulator's journal tells apart by their path."""
+def _channels(simulator_url: str, upstream_key: str) -> dict[str, Any]:
+    """Channels beside the plain OpenAI one; the simulator's journal tells the side channels apart by their path.
+
+    Anthropic's prompt cache is kept by credential, so every account has one of its own there.
+    """
     side = f"{simulator_url}/u/side"
+    of_account = "-{account}"
     return {
+        "anthropic": {"dialect": "anthropic", "url": simulator_url, "key": upstream_key + of_account},
         "openai-side": {"dialect": "openai", "url": f"{side}/v1", "key": "side-channel-key"},
-        "anthropic-side": {"dialect": "anthropic", "url": side, "key": "side-channel-key"},
+        "anthropic-side": {"dialect": "anthropic", "url": side, "key": f"side-channel-key{of_account}"},
     }
 
 
@@ -101,14 +109,15 @@ async def gateway_on(simulator_url: str, components: Components | None = None) -
         components: the gateway's parts; a defect replaces one of them.
     """
     operator_token = f"operator-{secrets.token_hex(16)}"
+    upstream_key = f"upstream-{secrets.token_hex(8)}"
     config = reapi_config(
         openai_url=f"{simulator_url}/v1",
         anthropic_url=simulator_url,
         media_url=simulator_url,
-        upstream_key=f"upstream-{secrets.token_hex(8)}",
+        upstream_key=upstream_key,
         operator_token=operator_token,
         groups=_groups(),
-        channels=_side_channels(simulator_url),
+        channels=_channels(simulator_url, upstream_key),
         task_poll_interval_s=_TASK_POLL_S,
         upstream_timeout_s=_UPSTREAM_TIMEOUT_S,
     )
@@ -119,17 +128,23 @@ async def gateway_on(simulator_url: str, components: Components | None = None) -
         tasks = await _operator(
             gateway.operator_url, operator_token, {"workspace": "tasks", "credits": _START_CREDITS}
         )
+        aimlapi = await _operator(
+            gateway.operator_url, operator_token, {"workspace": "aimlapi", "balance_usd": _START_USD}
+        )
         variables = {
             "WB_CHAT_URL": gateway.chat_url,
             "WB_MESSAGES_URL": gateway.messages_url,
             "WB_TASKS_URL": gateway.tasks_url,
+            "WB_AIMLAPI_URL": gateway.aimlapi_url,
             "WB_OPERATOR_URL": gateway.operator_url,
             "WB_SIMULATOR_URL": simulator_url,
             "WB_OPERATOR_TOKEN": operator_token,
             "WB_CHAT_KEY": chat["key"],
             "WB_TASKS_KEY": tasks["key"],
+            "WB_AIMLAPI_KEY": aimlapi["key"],
             "WB_CHAT_ACCOUNT": chat["account"],
             "WB_TASKS_ACCOUNT": tasks["account"],
+            "WB_AIMLAPI_ACCOUNT": aimlapi["account"],
         }
         target = load(folder("targets") / "embedded.yaml", variables)
         yield Pair(replace(target, place="the embedded target"), variables)

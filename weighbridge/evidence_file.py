@@ -31,6 +31,11 @@ from weighbridge.scenario import Scenario
 FORMAT = "weighbridge-evidence"
 
 
+def _flat(item: UpstreamCall) -> dict[str, Any]:
+    """As `asdict`, for a value whose fields are flat: a run writes thousands."""
+    return {name: getattr(item, name) for name in UpstreamCall.__slots__}
+
+
 def _bytes(data: bytes) -> dict[str, str]:
     try:
         return {"text": data.decode("utf-8")}
@@ -62,7 +67,7 @@ def _call(call: Call) -> dict[str, Any]:
         else {name: value for name, value in asdict(call.scenario).items() if value is not None},
         "streamed": call.streamed,
         "retried": call.retried,
-        "upstream": None if call.upstream is None else [asdict(item) for item in call.upstream],
+        "upstream": None if call.upstream is None else [_flat(item) for item in call.upstream],
         "exchange": {
             "id": seen.id,
             "request": {

@@ -46,7 +46,7 @@ class RowResult:
     """A requirement with its verdict.
 
     Attributes:
-        scored: the edition's scored set holds it, that is, a check exists for its surface.
+        scored: the edition's scored set holds it in one of the chosen profiles.
     """
 
     requirement: Requirement
@@ -137,14 +137,14 @@ def judge_rows(
         row = catalogue.requirement(row_id)
         parts: list[ProfileVerdict] = []
         executed: dict[str, CheckResult] = {}
-        per_surface: list[Finding] = []
+        per_surface: dict[str, Finding] = {}
         scored = False
         for name in plan.profiles:
             if row_id not in plan.rows[name]:
                 continue
             profile = catalogue.profiles[name]
             existing = by_row.get((row_id, profile.surface), [])
-            scored = scored or bool(existing)
+            scored = scored or catalogue.scores(name, row_id)
             own = [CheckResult(c.id, profile.surface, findings[c.id]) for c in existing if c.id in findings]
             executed |= {result.id: result for result in own}
             counted = [
@@ -157,11 +157,11 @@ def judge_rows(
             else:
                 finding = _unjudged(row)
             finding = _not_offered(row, finding, features)
-            per_surface.append(finding)
+            per_surface[profile.surface] = finding
             level = profile.levels[row_id]
             parts.append(ProfileVerdict(name, level, verdict_of(finding.outcome, level)))
         level = strongest_level(part.level for part in parts)
-        finding = roll_up(per_surface)
+        finding = roll_up(list(per_surface.values()))
         results.append(
             RowResult(
                 row,
@@ -173,21 +173,12 @@ def judge_rows(
                 scored,
             )
         )
-    return Judgement(
-        tuple(results), tuple(_claim(plan, catalogue, name, results, by_row) for name in plan.profiles)
-    )
+    return Judgement(tuple(results), tuple(_claim(plan, catalogue, name, results) for name in plan.profiles))
 
 
-def _claim(
-    plan: Plan,
-    catalogue: Catalogue,
-    name: str,
-    results: Sequence[RowResult],
-    by_row: Mapping[tuple[str, str], Sequence[Check]],
-) -> Claim:
-    surface = catalogue.profiles[name].surface
+def _claim(plan: Plan, catalogue: Catalogue, name: str, results: Sequence[RowResult]) -> Claim:
     mine = [(row, part) for row in results for part in row.profiles if part.profile == name]
-    scored = [(row, part) for row, part in mine if by_row.get((row.requirement.id, surface))]
+    scored = [(row, part) for row, part in mine if catalogue.scores(name, row.requirement.id)]
     optional = catalogue.profiles[name].optional_features
     must = [
         part.verdict

@@ -13,6 +13,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from weighbridge import tolerances
+from weighbridge.errors import HarnessError
+
+
+@asynccontextmanager
+async def _bounded() -> AsyncIterator[None]:
+    """Turn a wait that cannot end into an error that names itself."""
+    try:
+        async with asyncio.timeout(tolerances.LEASE_WAIT_S):
+            yield
+    except TimeoutError:
+        raise HarnessError(
+            f"a lease was not given back within {tolerances.LEASE_WAIT_S:g} s: two probes wait for each other"
+        ) from None
 
 
 class SharedLock:
@@ -27,7 +40,7 @@ class SharedLock:
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
         """Hold it together with others."""
-        async with self._condition:
+        async with _bounded(), self._condition:
             await self._condition.wait_for(lambda: not self._alone and not self._waiting)
             self._sharers += 1
         try:
@@ -40,7 +53,7 @@ class SharedLock:
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """Hold it with nobody else."""
-        async with self._condition:
+        async with _bounded(), self._condition:
             self._waiting += 1
             try:
                 await self._condition.wait_for(lambda: not self._alone and not self._sharers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from weighbridge.catalogue import Catalogue
 from weighbridge.errors import TargetFileError, UsageError
@@ -17,6 +18,7 @@ _NEEDED_ROLES = {
     "anthropic-messages": ("anthropic",),
     "reapi-chat": ("openai",),
     "reapi-messages": ("anthropic",),
+    "aimlapi-chat": ("aimlapi",),
 }
 
 
@@ -49,7 +51,7 @@ class Plan:
     surfaces: tuple[str, ...]
     selection: Selection
 
-    @property
+    @cached_property
     def ids(self) -> frozenset[str]:
         """All rows of the run."""
         return frozenset(row for rows in self.rows.values() for row in rows)

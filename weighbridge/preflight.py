@@ -54,6 +54,11 @@ def stop_reason(call: Call, who: Principal, url: str) -> Exception | None:
         return UnreachableError(
             f"{url} does not answer as an HTTP server ({seen.detail}); correct surfaces.{call.surface}.url"
         )
+    if seen.status == 403 and call.surface == "aimlapi":
+        # docs: AI/ML API, Errors 4xx: this vendor says 403 where an account is empty, and 401 for a bad key.
+        return HarnessError(
+            f"the target answers 403 to a plain call of {who.name} ({_excerpt(call)}); give this principal money"
+        )
     if seen.status in {401, 403}:
         return KeyRefusedError(
             f"the target refuses the key of {who.name} ({seen.status}: {_excerpt(call)}); put a working key into principals.{who.name}.key"
@@ -93,8 +98,7 @@ async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
         if surface == "tasks":
             plain = [await lab.send("tasks", _NO_SUCH_TASK, situation="preflight", who=who, method="GET")]
         else:
-            ask = lab.message if surface == "messages" else lab.chat
-            plain = [await ask(role, "preflight", who) for role in lab.roles(surface)]
+            plain = [await lab.ask(surface, role, "preflight", who) for role in lab.roles(surface)]
         for call in plain:
             reason = stop_reason(call, who, lab.target.surfaces[surface].url)
             if reason is not None:

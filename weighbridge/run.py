@@ -62,6 +62,9 @@ def _pytest_arguments(options: RunOptions, scratch: Path) -> list[str]:
         "--import-mode=importlib",
         "-p", "no:cacheprovider",
         "-p", "no:terminal",
+        # Each of them collects garbage several times; a run holds much, and none of it in cycles.
+        "-p", "no:unraisableexception",
+        "-p", "no:threadexception",
         "-p", "no:faulthandler",
         "-p", "no:logging",
     ]  # fmt: skip

@@ -213,6 +213,16 @@ def seconds(text: str | float) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def _text_keys(value: Any) -> Any:
+    """YAML reads a bare `on:` as true and `4:` as a number; keys of a target file are names."""
+    if isinstance(value, dict):
+        return {
+            ("on" if key is True else "off" if key is False else str(key)): _text_keys(item)
+            for key, item in value.items()
+        }
+    return [_text_keys(item) for item in value] if isinstance(value, list) else value
+
+
 def load(path: Path, variables: Mapping[str, str] | None = None) -> Target:
     """Read a target file; `variables` stand in for the environment.
 
@@ -226,7 +236,7 @@ def load(path: Path, variables: Mapping[str, str] | None = None) -> Target:
     except UnicodeDecodeError as error:
         raise TargetFileError(f"the target file {path} is not UTF-8 text") from error
     try:
-        document = yaml.safe_load(text)
+        document = _text_keys(yaml.safe_load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -60,6 +60,9 @@ SLOW_TASK_S = 3.0
 #: An unprovoked 429 without Retry-After: windows are a second long nearly everywhere.
 BACK_OFF_S = 1.5
 
+#: A probe that waits longer than this for a lease waits for ever: every holder is bounded by its calls.
+LEASE_WAIT_S = 600.0
+
 #: However often a target says 429 unprovoked, calls of one principal are never further apart than this: at
 #: one call in two seconds a limit that still refuses is no rate limit of one-second windows.
 SLOWEST_GAP_S = 2.0

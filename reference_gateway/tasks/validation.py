@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from reference_gateway.config import FieldRule, TaskModel
 from reference_gateway.failures import Kind, refuse
 from reference_gateway.jsonwire import JsonObject
-from reference_gateway.validation.fields import check_rules, invalid
+from reference_gateway.validation.fields import check_rules, invalid, whole
 
 # What nearly every model of an endpoint needs; used to name all that is missing when the model itself is.
 _USUALLY_REQUIRED: Mapping[str, tuple[str, ...]] = {"images": ("prompt",), "videos": ("prompt",)}
@@ -62,5 +62,5 @@ class TaskValidator:
 
     def price(self, model: TaskModel, body: JsonObject) -> int:
         """Whole credits for one submission."""
-        count = body.get(model.price_per) if model.price_per is not None else None
-        return model.price * (count if isinstance(count, int) else 1)
+        count = whole(body.get(model.price_per)) if model.price_per is not None else None
+        return model.price * (1 if count is None else count)

@@ -5,7 +5,7 @@ Each task has one coroutine, owned here; stopping cancels them, and the next sta
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from reference_gateway.config import MediaKind
@@ -18,6 +18,10 @@ from reference_gateway.tasks.store import TaskStore
 MOST_LIVE: Final = 10_000
 _DOWNLOAD_ATTEMPTS: Final = 3
 _DOWNLOAD_PAUSE_S: Final = 0.2
+_FAILURES: Final[Mapping[TaskFailureCode, str]] = {
+    TaskFailureCode.MODERATED: "The request was refused by content moderation; nothing was charged.",
+    TaskFailureCode.PROVIDER_FAILED: "The provider failed to make the result; nothing was charged.",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +121,7 @@ class TaskWorker:
                 TaskFailureCode.TIMED_OUT, f"The provider did not finish within {self._timeout_s:g} seconds."
             ) from error
         if job.state is JobState.FAILED:
+            _log.warning("%s: the provider failed the job: %.200s", task.id, job.message)
             raise TaskFailedError(self.code_for(job), self.message_for(job))
         await self._outcomes.completed(task, await self.fetch(task, job))
 
@@ -136,10 +141,9 @@ class TaskWorker:
         return TaskFailureCode.MODERATED if job.moderated else TaskFailureCode.PROVIDER_FAILED
 
     def message_for(self, job: Job) -> str:
-        """What the caller is told about a failed job."""
-        if job.moderated:
-            return f"The request was refused by content moderation. {job.message}".strip()
-        return f"The provider failed. {job.message}".strip()
+        """What the caller is told about a failed job: our own words, since the provider's may hold its key."""
+        kind = TaskFailureCode.MODERATED if job.moderated else TaskFailureCode.PROVIDER_FAILED
+        return _FAILURES[kind]
 
     async def fetch(self, task: Task, job: Job) -> TaskOutput:
         """Bring all results into our storage."""

@@ -139,18 +139,19 @@ class ChatStreamFromAnthropic(ChatStream):
         if value is None:
             return b""
         if value["type"] == "message_start":
-            return self.delta({"role": "assistant", "content": ""})
+            return self.delta(self.first_delta())
         if value["type"] == "content_block_start":
-            return self._block_start(_member(value, "content_block"))
+            return self.block_start(_member(value, "content_block"))
         if value["type"] == "content_block_delta":
-            return self._block_delta(_member(value, "delta"))
+            return self.block_delta(_member(value, "delta"))
         if value["type"] == "content_block_stop":
             return self._block_stop()
         if value["type"] == "message_delta":
             self.usage = wire_usage.from_anthropic(self._reader.counters())
         return b""
 
-    def _block_start(self, block: JsonObject) -> bytes:
+    def block_start(self, block: JsonObject) -> bytes:
+        """What the beginning of a block becomes."""
         self._in_tool = block.get("type") == "tool_use"
         if self._in_tool:
             self._arguments = False
@@ -161,13 +162,18 @@ class ChatStreamFromAnthropic(ChatStream):
             return self.delta({"content": block["text"]})
         return b""
 
-    def _block_delta(self, delta: JsonObject) -> bytes:
+    def block_delta(self, delta: JsonObject) -> bytes:
+        """What a fragment of a block becomes."""
         if delta.get("type") == "text_delta":
             return self.delta({"content": text_of(delta, "text")})
         if delta.get("type") == "input_json_delta" and self._in_tool and delta.get("partial_json"):
             self._arguments = True
             return self._tool_delta({"function": {"arguments": text_of(delta, "partial_json")}})
         return b""
+
+    def first_delta(self) -> JsonObject:
+        """What the first chunk says."""
+        return {"role": "assistant", "content": ""}
 
     def _block_stop(self) -> bytes:
         empty = self._in_tool and not self._arguments
@@ -177,6 +183,11 @@ class ChatStreamFromAnthropic(ChatStream):
     def _tool_delta(self, fragment: JsonObject) -> bytes:
         return self.delta({"tool_calls": [{"index": self._tools - 1, **fragment}]})
 
+    @property
+    def finish(self) -> str:
+        """Why the reply ended, in the words of this surface."""
+        return finish_reason(self._reader.stop)
+
     def closing(self) -> bytes:
-        finish = self.delta({}, finish_reason(self._reader.stop))
+        finish = self.delta({}, self.finish)
         return finish + self.usage_chunk() + self.terminator()

@@ -78,11 +78,7 @@ class ChatReplyFromAnthropic(ReplyTranslator):
         content = body.get("content")
         if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
             raise garbled("content", content)
-        text = "".join(block["text"] for block in content if _is_text(block))
-        calls = [self.tool_call(block) for block in content if block.get("type") == "tool_use"]
-        message: JsonObject = {"role": "assistant", "content": text if text or not calls else None}
-        if calls:
-            message["tool_calls"] = calls
+        message = self.message(content)
         result: JsonObject = {
             "id": self.identity.id,
             "object": "chat.completion",
@@ -96,6 +92,15 @@ class ChatReplyFromAnthropic(ReplyTranslator):
         if usage is not None:
             result["usage"] = self.chat_usage(usage)
         return Reply(result, usage)
+
+    def message(self, content: list[JsonObject]) -> JsonObject:
+        """The blocks of a reply as one message; thinking stays behind."""
+        text = "".join(block["text"] for block in content if _is_text(block))
+        calls = [self.tool_call(block) for block in content if block.get("type") == "tool_use"]
+        message: JsonObject = {"role": "assistant", "content": text if text or not calls else None}
+        if calls:
+            message["tool_calls"] = calls
+        return message
 
     def tool_call(self, block: JsonObject) -> JsonObject:
         """A tool_use block as a tool call, its input as JSON text."""

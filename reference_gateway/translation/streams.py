@@ -12,7 +12,7 @@ from typing import Any
 
 from reference_gateway import usage as wire_usage
 from reference_gateway.jsonwire import JsonObject, NotJsonError, decode, encode
-from reference_gateway.pricing import Usage
+from reference_gateway.pricing import Charge, Usage
 from reference_gateway.sse import DONE, SseEvent, frame
 from reference_gateway.translation.replies import Identity
 
@@ -38,6 +38,8 @@ class StreamTranslator(ABC):
         self.include_usage = include_usage
         self.progress = Progress.OPEN
         self.usage: Usage | None = None
+        # What the call cost, known by the time of the ending to surfaces that tell it.
+        self.charge: Charge | None = None
 
     @abstractmethod
     def feed(self, event: SseEvent) -> bytes:
@@ -56,7 +58,7 @@ def read_event(event: SseEvent) -> JsonObject:
         raise BrokenStreamError("the upstream sent an event that is not JSON") from error
     if not isinstance(value, dict):
         raise BrokenStreamError("the upstream sent an event that is not an object")
-    if value.get("error") is not None or value.get("type") == "error":
+    if value.get("error") is not None or value.get("type") == "error" or event.name == "error":
         raise BrokenStreamError("the upstream reported an error")
     return value
 

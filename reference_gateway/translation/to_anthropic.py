@@ -28,17 +28,7 @@ class RequestToAnthropic:
     def translate(self, request: ChatRequest) -> JsonObject:
         """The body to POST."""
         body = request.body
-        turns: list[JsonObject] = []
-        system: Blocks = []
-        for index, message in enumerate(body["messages"]):
-            if message["role"] in {"system", "developer"}:
-                system += self.text_blocks(message["content"])
-            else:
-                self._append(turns, self.turn(message, f"messages[{index}]"))
-        if not turns:
-            raise invalid(
-                "messages", "`messages` must hold at least one message that is not a system message."
-            )
+        system, turns = self.conversation(body["messages"])
         result: JsonObject = {"model": body["model"], "max_tokens": body["max_tokens"], "messages": turns}
         if system:
             result["system"] = system[0]["text"] if len(system) == 1 else system
@@ -57,6 +47,21 @@ class RequestToAnthropic:
             if choice is not None:
                 result["tool_choice"] = choice
         return result
+
+    def conversation(self, messages: list[JsonObject]) -> tuple[Blocks, list[JsonObject]]:
+        """The system blocks and the turns of a list of messages."""
+        turns: list[JsonObject] = []
+        system: Blocks = []
+        for index, message in enumerate(messages):
+            if message["role"] in {"system", "developer"}:
+                system += self.text_blocks(message["content"])
+            else:
+                self._append(turns, self.turn(message, f"messages[{index}]"))
+        if not turns:
+            raise invalid(
+                "messages", "`messages` must hold at least one message that is not a system message."
+            )
+        return system, turns
 
     def turn(self, message: JsonObject, place: str) -> JsonObject:
         """One message as a turn of the Messages format."""

@@ -11,7 +11,15 @@ from typing import Any, ClassVar
 from reference_gateway.config import ChatModel, FieldRule
 from reference_gateway.failures import Kind, refuse
 from reference_gateway.jsonwire import JsonObject, kind_of
-from reference_gateway.validation.fields import check, check_known, check_rules, check_texts, invalid, require
+from reference_gateway.validation.fields import (
+    check,
+    check_known,
+    check_rules,
+    check_texts,
+    invalid,
+    require,
+    whole,
+)
 from reference_gateway.validation.images import read_image_url
 
 _STRING = FieldRule(type="string")
@@ -101,8 +109,8 @@ class ChatValidator:
             group=body.get(GROUP_FIELD),
             stream=bool(body.get("stream")),
             include_usage=options.get("include_usage") is True,
-            max_output=body.get("max_completion_tokens") or body.get("max_tokens"),
-            choices=body.get("n") or 1,
+            max_output=whole(body.get("max_completion_tokens") or body.get("max_tokens")),
+            choices=whole(body.get("n")) or 1,
             body=self.forwarded(body),
         )
 

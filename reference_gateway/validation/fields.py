@@ -13,6 +13,9 @@ _PUBLIC_URL = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 
 
 def _is_integer(value: Any) -> bool:
+    """JSON Schema counts by value: 2.0 is an integer, true is not."""
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -109,6 +112,11 @@ def require(body: JsonObject, name: str) -> Any:
     if value is None:
         raise refuse(Kind.MISSING_FIELD, f"`{name}` is required.", name)
     return value
+
+
+def whole(value: Any) -> int | None:
+    """An integer by value as Python's own, however it was written; None when it is none."""
+    return int(value) if _is_integer(value) else None
 
 
 def is_web_url(text: str) -> bool:

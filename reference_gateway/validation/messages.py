@@ -10,7 +10,15 @@ from typing import Any, ClassVar
 from reference_gateway.config import ChatModel, FieldRule
 from reference_gateway.jsonwire import JsonObject, kind_of
 from reference_gateway.validation.chat import GROUP_FIELD
-from reference_gateway.validation.fields import check, check_rules, check_texts, invalid, is_web_url, require
+from reference_gateway.validation.fields import (
+    check,
+    check_rules,
+    check_texts,
+    invalid,
+    is_web_url,
+    require,
+    whole,
+)
 from reference_gateway.validation.images import check_inline
 
 _CHOICES = ("auto", "any", "tool", "none")
@@ -23,7 +31,7 @@ class MessagesRequest:
     model: ChatModel
     group: str | None
     stream: bool
-    max_output: int
+    max_output: int | None
     body: JsonObject
 
 
@@ -59,7 +67,7 @@ class MessagesValidator:
             model=model,
             group=body.get(GROUP_FIELD),
             stream=bool(body.get("stream")),
-            max_output=body["max_tokens"],
+            max_output=whole(body["max_tokens"]),
             body=self.forwarded(body),
         )
 

@@ -51,6 +51,16 @@ def test_provider_failure_has_the_flat_envelope(judge: Judge, aimlapi_upstream_f
     judge.settle(*over(aimlapi_upstream_failures, FAILED, aimlapi_errors.has_flat_envelope))
 
 
+@requirement("AIML-ERR-01", surface="aimlapi", widens=True)
+def test_limited_call_has_the_flat_envelope(judge: Judge, aimlapi_limit: Observation) -> None:
+    """A limiter often answers from another part of the gateway."""
+    refused = tasks_limits.refusals(aimlapi_limit)
+    judge.settle(
+        *(aimlapi_errors.has_flat_envelope(call) for call in refused),
+        *([] if refused else [tasks_limits.nothing_refused(aimlapi_limit, "burst")]),
+    )
+
+
 @requirement("AIML-ERR-02", surface="aimlapi")
 def test_status_code_repeats_the_status(
     judge: Judge, aimlapi_bad_requests: Observation, aimlapi_bad_keys: Observation

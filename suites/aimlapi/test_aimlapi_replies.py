@@ -22,6 +22,12 @@ def test_success_has_the_four_members(judge: Judge, aimlapi_replies: Observation
     judge.settle(*(rule(call) for call in calls for rule in rules))
 
 
+@requirement("AIML-RES-08", surface="aimlapi")
+def test_ids_differ_between_calls(judge: Judge, aimlapi_replies: Observation) -> None:
+    """Two replies under one id overwrite each other in every store keyed by it."""
+    judge.settle(replies.ids_differ(aimlapi_replies.where("plain", streamed=False)))
+
+
 @requirement("AIML-RES-02", surface="aimlapi")
 def test_choices_are_complete(judge: Judge, aimlapi_replies: Observation) -> None:
     """Nearly all client code reads `choices[0].message.content` without looking."""

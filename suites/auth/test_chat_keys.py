@@ -86,13 +86,13 @@ def test_task_key_does_not_cross_over(judge: Judge, chat_bad_keys: Observation) 
 @requirement("AUTH-11", surface="chat")
 def test_refused_key_reaches_no_provider(judge: Judge, chat_bad_keys: Observation) -> None:
     """A call that nobody pays for must cost nobody anything."""
-    judge.settle(*over(chat_bad_keys, ("no-key", "unknown-key", "wrong-scheme"), posts.none_at_all))
+    judge.settle(*over(chat_bad_keys, ("no-key", "unknown-key", "wrong-scheme"), posts.none_if_401))
 
 
 @requirement("AUTH-11", surface="chat", widens=True)
 def test_revoked_key_reaches_no_provider(judge: Judge, chat_bad_keys: Observation) -> None:
     """The same for a key that once worked."""
-    judge.settle(*over(chat_bad_keys, ("revoked-key",), posts.none_at_all))
+    judge.settle(*over(chat_bad_keys, ("revoked-key",), posts.none_if_401))
 
 
 @requirement("PRAC-06", surface="chat")

@@ -64,6 +64,12 @@ def test_failure_before_first_byte_is_plain_http(judge: Judge, chat_upstream_fai
     judge.settle(*over(chat_upstream_failures, ("upstream-500-streamed",), errors.is_json_not_sse))
 
 
+@requirement("CERR-UP-1", surface="chat")
+def test_upstream_401_is_not_the_callers(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """The caller's key is not at fault; what the target makes of it is told."""
+    judge.settle(*over(chat_upstream_failures, ("upstream-401",), errors.not_success_and_not_callers_fault))
+
+
 @requirement("CERR-UP-1", "PRAC-05", surface="chat")
 def test_upstream_secret_stays_inside(judge: Judge, chat_upstream_failures: Observation) -> None:
     """Providers print part of the key in their errors; relayed, it is everybody's."""
@@ -77,12 +83,6 @@ def test_upstream_failure_is_no_success(judge: Judge, chat_upstream_failures: Ob
     """Whatever the mapping, it is not a 2xx."""
     names = (*FAILED_BEFORE_FIRST_BYTE, "upstream-429", "upstream-401", "upstream-garbled")
     judge.settle(*over(chat_upstream_failures, names, errors.no_success))
-
-
-@requirement("PRAC-09", surface="chat")
-def test_early_failure_uses_the_status(judge: Judge, chat_upstream_failures: Observation) -> None:
-    """A failed stream that never began is an HTTP error."""
-    judge.settle(*over(chat_upstream_failures, ("upstream-500-streamed",), errors.no_success))
 
 
 @requirement("CERR-402-1", surface="chat")

@@ -135,6 +135,18 @@ def test_native_options_reach_the_provider(judge: Judge, message_upstream_side: 
     )
 
 
+@requirement("MSG-18", surface="messages")
+def test_native_blocks_and_tools_are_not_translated(judge: Judge, message_requests: Observation) -> None:
+    """What the other format has no words for is lost on the way through it."""
+    blocks = ("several-blocks", "turns", "tool-result", "image-base64", "image-url")
+    judge.settle(
+        *over(message_requests, blocks, message_upstream.arrives_as_sent("messages")),
+        *over(
+            message_requests, ("tool-result", "tool-choice-auto"), message_upstream.arrives_as_sent("tools")
+        ),
+    )
+
+
 @requirement("MSG-17", surface="messages")
 def test_very_long_prompt_is_accepted(judge: Judge, message_upstream_side: Observation) -> None:
     """A limit on the size of a body shows only when the document is as large as the recipe's."""

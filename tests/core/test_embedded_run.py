@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,15 @@ def test_the_reference_gateway_has_no_finding_and_the_gate_is_open(embedded_run:
 
 def test_every_profile_is_claimed_conformant(embedded_run: EmbeddedRun) -> None:
     claims = {claim["profile"]: claim["status"] for claim in embedded_run.report["claims"]}
-    assert claims == dict.fromkeys(
-        ("openai-chat", "anthropic-messages", "reapi-chat", "reapi-messages", "reapi-tasks"), "conformant"
+    profiles = (
+        "openai-chat",
+        "anthropic-messages",
+        "reapi-chat",
+        "reapi-messages",
+        "reapi-tasks",
+        "aimlapi-chat",
     )
+    assert claims == dict.fromkeys(profiles, "conformant")
 
 
 def test_the_console_ends_with_one_line_for_each_claim(embedded_run: EmbeddedRun) -> None:
@@ -103,8 +110,11 @@ def test_no_key_reaches_any_file(embedded_run: EmbeddedRun) -> None:
         for path in embedded_run.folder.rglob("*")
         if path.is_file()
     )
-    assert "rk_live_" not in text.replace("rk_live_weighbridge", "")
-    assert "operator-" not in text
+    assert (
+        re.findall(r"rk_live_[A-Za-z0-9]{12,}|sk-(?!weighbridge|upstream-secret)[A-Za-z0-9_-]{16,}", text)
+        == []
+    )
+    assert re.findall(r"operator-[0-9a-f]{8,}", text) == []
     assert "Bearer <redacted>" in text
 
 

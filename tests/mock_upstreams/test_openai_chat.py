@@ -303,3 +303,11 @@ def test_a_png_counts_by_its_size() -> None:
     assert picture_tokens(png(9000, 9000)) == 1600
     assert picture_tokens({"url": "https://example.com/a.png"}) == FLAT_TOKENS
     assert picture_tokens({"data": "not base64!"}) == FLAT_TOKENS
+
+
+def test_what_the_provider_does_not_know_is_refused(client: Client) -> None:
+    bmp = {"type": "image_url", "image_url": {"url": "data:image/bmp;base64,Qk0="}}
+    assert client.chat("a", group="default").status == 400
+    assert client.chat("a", reasoning_effort="extreme").status == 400
+    assert client.chat([{"type": "text", "text": "a"}, bmp]).status == 400
+    assert client.chat("a", max_tokens=12.0, reasoning_effort="low", store=False).status == 200

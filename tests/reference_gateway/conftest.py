@@ -89,6 +89,11 @@ class Deployment:
         made = await self.operator("POST", "/accounts", json=body)
         return Customer(made["account"], made["key"], made["key_id"])
 
+    async def aimlapi_customer(self, usd: str = "100", **limits: Any) -> Customer:
+        body = {"workspace": "aimlapi", "balance_usd": usd, **limits}
+        made = await self.operator("POST", "/accounts", json=body)
+        return Customer(made["account"], made["key"], made["key_id"])
+
     async def balance(self, customer: Customer) -> Any:
         return (await self.operator("GET", f"/accounts/{customer.id}"))["balance"]
 
@@ -102,6 +107,10 @@ class Deployment:
 
     async def messages(self, customer: Customer, body: Mapping[str, Any], **headers: str) -> Answer:
         url = f"{self.gateway.messages_url}/v1/messages"
+        return await self.send("POST", url, json=body, headers={**customer.headers, **headers})
+
+    async def aimlapi(self, customer: Customer, body: Mapping[str, Any], **headers: str) -> Answer:
+        url = f"{self.gateway.aimlapi_url}/chat/completions"
         return await self.send("POST", url, json=body, headers={**customer.headers, **headers})
 
     async def submit(self, customer: Customer, path: str, body: Mapping[str, Any], **headers: str) -> Answer:
@@ -149,12 +158,12 @@ async def _deploy(components: Components | None = None, **settings: Any) -> Asyn
             "task_poll_interval_s": 0.02,
             "task_rate_limit": 1000,
             "upstream_timeout_s": 10.0,
+            "upstream_key": UPSTREAM_KEY,
         }
         config = reapi_config(
             openai_url=f"{url}/u/openai/v1",
             anthropic_url=f"{url}/u/anthropic",
             media_url=f"{url}/u/media",
-            upstream_key=UPSTREAM_KEY,
             operator_token="operator-token",
             **{**defaults, **settings},
         )

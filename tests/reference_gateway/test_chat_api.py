@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from reference_gateway import reapi_config
+from reference_gateway.failures import GatewayError
+from reference_gateway.validation.chat import ClaudeChatValidator, OpenAIChatValidator
+
 GPT: dict[str, Any] = {"model": "gpt-5.5"}
 OPUS: dict[str, Any] = {"model": "claude-opus-4-8", "max_tokens": 100}
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -414,3 +418,67 @@ def test_a_body_that_is_too_large_is_a_400_on_every_surface(
             assert (answer.status, answer.json["error"]["code"]) == (400, 20007)
 
     asyncio.run(main())
+
+
+BAIT = "sk-provider-secret-0001"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 413, 422, 429, 500, 529])
+@pytest.mark.parametrize("model", [GPT, OPUS], ids=["openai", "anthropic"])
+def test_the_providers_own_words_stay_inside(deploy: Any, model: dict[str, Any], status: int) -> None:
+    """They may hold a key, or a part of one."""
+
+    async def main() -> None:
+        async with deploy() as d:
+            customer = await d.customer()
+            token = f"[[wb:leak;status={status};message=bad%20key%20{BAIT}]]"
+            for stream in (False, True):
+                answer = await d.chat(customer, {**model, **asking(token), "stream": stream})
+                assert answer.status >= 400
+                assert BAIT not in answer.text
+            if model is OPUS:
+                assert BAIT not in (await d.messages(customer, {**model, **asking(token)})).text
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("model", [GPT, OPUS], ids=["openai", "anthropic"])
+def test_the_providers_words_stay_inside_when_a_stream_breaks(deploy: Any, model: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with deploy() as d:
+            customer = await d.customer()
+            token = f"[[wb:leak;text=Hello;chunks=4;fault=error_event;message={BAIT}]]"
+            body = {**model, **asking(token), "stream": True}
+            answers = [await d.chat(customer, body)]
+            if model is OPUS:
+                answers.append(await d.messages(customer, body))
+            for answer in answers:
+                assert answer.chunks[-1]["error"]["message"]
+                assert BAIT not in answer.text
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("model", [GPT, OPUS], ids=["openai", "anthropic"])
+def test_integers_are_told_by_their_value(model: dict[str, Any]) -> None:
+    """JSON Schema: 649.0 is an integer, 649.5 and true are not."""
+    validator = OpenAIChatValidator() if model is GPT else ClaudeChatValidator()
+    config = reapi_config(
+        openai_url="http://o/v1",
+        anthropic_url="http://a",
+        media_url="http://m",
+        upstream_key="k",
+        operator_token="t",
+    )
+    named = config.models[model["model"]]
+    whole = {"max_tokens": 649.0, "n": 1.0, "seed": -3.0, "top_logprobs": 2.0}
+    checked = validator.validate({**model, **asking("x"), **whole}, named)
+    assert (checked.max_output, type(checked.max_output)) == (649, int)
+    assert (checked.choices, type(checked.choices)) == (1, int)
+    assert {name: repr(checked.body[name]) for name in whole} == {
+        name: repr(value) for name, value in whole.items()
+    }
+    for name, value in (("max_tokens", 649.5), ("seed", True), ("n", 1.5), ("seed", "3")):
+        with pytest.raises(GatewayError) as refused:
+            validator.validate({**model, **asking("x"), "max_tokens": 9, name: value}, named)
+        assert refused.value.failure.param == name

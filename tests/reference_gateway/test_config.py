@@ -1,12 +1,15 @@
 """Configuration: every refusal says where, why and what to write instead."""
 
 import copy
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reference_gateway import ConfigError, load_config, parse_config
+from reference_gateway.config import Channel, Dialect
 
 GOOD: dict[str, Any] = {
     "operator_token": "t",
@@ -35,6 +38,42 @@ def test_a_good_configuration_is_frozen_with_both_tiers_multiplied_out() -> None
     assert model.long_context is not None
     assert (model.long_context.rates.input, model.long_context.rates.output) == (10_000_000, 45_000_000)
     assert (config.task_rate_limit, config.listen.chat.port) == (10, 0)
+    assert (config.aimlapi.models, config.listen.aimlapi.port) == ({}, 0)
+
+
+def test_the_aimlapi_has_models_of_its_own() -> None:
+    rates = {"input": "6.50", "output": "32.50", "cache_read": "0.50"}
+    section = {"models": {"v/m": {"rates": rates, "max_output": 9}}, "routes": {"v/m": "a"}}
+    found = parse_config({**GOOD, "aimlapi": {**section, "concurrent_requests": 3}}).aimlapi
+    model = found.models["v/m"]
+    assert (model.rates.input, model.rates.output, model.rates.cache_read) == (6_500_000, 32_500_000, 500_000)
+    assert (model.max_output, dict(found.group.routes)) == (9, {"v/m": "a"})
+    assert (found.group.requests_per_second, found.concurrent_requests) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"routes": {}}, "aimlapi.routes: there is no channel for v/m"),
+        ({"routes": {"v/m": "o"}}, "aimlapi.routes.v/m: channel o must be of dialect anthropic"),
+        ({"routes": {"v/m": "q"}}, "aimlapi.routes.v/m: no such channel 'q'"),
+        ({"routes": {"v/m": "a", "v/n": "a"}}, "aimlapi.routes.v/n: no such model; did you mean v/m?"),
+        ({"concurrent_requests": 0}, "aimlapi.concurrent_requests: must be at least 1"),
+        ({"models": {"v/m": {"family": "openai"}}}, "aimlapi.models.v/m.rates: is missing"),
+        ({"limit": 1}, "aimlapi.limit: is not a known key"),
+    ],
+)
+def test_a_bad_aimlapi_section_is_refused_in_one_sentence(change: dict[str, Any], words: str) -> None:
+    section = {"models": {"v/m": {"rates": {"input": "1", "output": "1"}}}, "routes": {"v/m": "a"}}
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_config({**GOOD, "aimlapi": {**section, **change}})
+
+
+def test_a_channel_key_may_be_one_per_account() -> None:
+    channel = Channel("c", Dialect.ANTHROPIC, "http://a", "k-{account}-x")
+    assert channel.for_account("acct_1").key == "k-acct_1-x"
+    shared = replace(channel, key="k")
+    assert shared.for_account("acct_1") is shared
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,13 @@ from typing import Any
 
 import pytest
 
+from reference_gateway import reapi_config
+from reference_gateway.sse import SseEvent
+from reference_gateway.translation.anthropic_streams import MessagesStreamFromAnthropic
+from reference_gateway.translation.replies import Identity
+from reference_gateway.translation.streams import BrokenStreamError
+from reference_gateway.validation.messages import MessagesValidator
+
 OPUS: dict[str, Any] = {"model": "claude-opus-4-8", "max_tokens": 100}
 
 
@@ -263,3 +270,41 @@ def test_a_group_on_an_openai_channel_serves_native_callers_by_translation(deplo
             assert "group" not in sent
 
     asyncio.run(main())
+
+
+def test_accounts_do_not_share_a_cache_where_each_has_a_credential_of_its_own(deploy: Any) -> None:
+    marked = {"type": "text", "text": "long " * 3000, "cache_control": {"type": "ephemeral"}}
+    body = asking("[[wb:cache]]", system=[marked])
+
+    async def main() -> None:
+        async with deploy(upstream_key="key-{account}") as d:
+            first, second = await d.customer(), await d.customer()
+            read = [
+                (await d.messages(who, body)).json["usage"]["cache_read_input_tokens"]
+                for who in (first, first, second, second)
+            ]
+            assert [count > 0 for count in read] == [False, True, False, True]
+            assert len({entry["credential_sha256"] for entry in await d.journal("cache")}) == 2
+
+    asyncio.run(main())
+
+
+def test_an_event_that_is_named_error_breaks_a_stream_whatever_its_data_says() -> None:
+    translator = MessagesStreamFromAnthropic(Identity("id", "m", 1))
+    with pytest.raises(BrokenStreamError) as broken:
+        translator.feed(SseEvent("error", b'{"message":"bad key sk-1"}'))
+    assert "sk-1" not in str(broken.value)
+
+
+def test_integers_are_told_by_their_value_and_pass_as_they_were_written() -> None:
+    config = reapi_config(
+        openai_url="http://o/v1",
+        anthropic_url="http://a",
+        media_url="http://m",
+        upstream_key="k",
+        operator_token="t",
+    )
+    body = asking("x", max_tokens=649.0, top_k=5.0)
+    checked = MessagesValidator().validate(body, config.models["claude-opus-4-8"])
+    assert (checked.max_output, type(checked.max_output)) == (649, int)
+    assert repr(checked.body["max_tokens"]) == "649.0"

@@ -67,7 +67,7 @@ class Process:
         assert process.stdout is not None
         urls: dict[str, str] = {}
         async with asyncio.timeout(20):
-            while len(urls) < 4:
+            while len(urls) < 5:
                 line = (await process.stdout.readline()).decode().split()
                 assert line, "the gateway did not start"
                 urls[line[0]] = line[1]
@@ -183,7 +183,7 @@ def test_the_program_says_where_it_listens_and_stops_on_a_signal(tmp_path: Path)
         values["media"] = {"url": "http://127.0.0.1:9", "key": "k"}
         path.write_text(yaml.safe_dump(values))
         gateway = await Process.start(path)
-        assert set(gateway.urls) == {"chat", "messages", "tasks", "operator"}
+        assert set(gateway.urls) == {"chat", "messages", "tasks", "aimlapi", "operator"}
         assert await gateway.stop(signal.SIGTERM) == 0
 
     asyncio.run(main())

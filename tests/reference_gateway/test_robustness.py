@@ -7,10 +7,14 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_gateway import Components, reapi_config
+from reference_gateway.aimlapi.replies import AimlapiReply, AimlapiStream
+from reference_gateway.aimlapi.requests import AimlapiRequestToAnthropic
+from reference_gateway.aimlapi.validation import AimlapiValidator
 from reference_gateway.failures import GatewayError
 from reference_gateway.ledger import Ledger
 from reference_gateway.sse import SseEvent
@@ -83,7 +87,7 @@ def damaged(draw: Any, sound: Any) -> Any:
 
 
 PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-CHAT = {
+CHAT: dict[str, Any] = {
     "model": "claude-opus-4-8",
     "max_tokens": 5,
     "stream": True,
@@ -108,7 +112,7 @@ CHAT = {
     ],
     "tool_choice": {"type": "function", "function": {"name": "f"}},
 }
-NATIVE = {
+NATIVE: dict[str, Any] = {
     "model": "claude-opus-4-8",
     "max_tokens": 5,
     "system": [{"type": "text", "text": "s"}],
@@ -133,6 +137,37 @@ NATIVE = {
     "tools": [{"type": "custom", "name": "f", "description": "d", "input_schema": {"type": "object"}}],
     "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
 }
+BOTH: dict[str, Any] = {
+    "model": "anthropic/claude-opus-4-8",
+    "max_tokens": 4000,
+    "system": [{"type": "text", "text": "s"}],
+    "stop_sequences": ["a"],
+    "metadata": {"user_id": "u"},
+    "thinking": {"type": "enabled", "budget_tokens": 1024, "display": "omitted"},
+    "messages": [
+        {"role": "developer", "content": [{"type": "text", "text": "s"}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "x"},
+                PNG,
+                {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
+            ],
+        },
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "x"},
+        {"role": "assistant", "content": None, "refusal": "no"},
+        *NATIVE["messages"],
+    ],
+    "tools": [*CHAT["tools"], *NATIVE["tools"], {"type": "web_search_20250305", "name": "web_search"}],
+    "tool_choice": {
+        "type": "allowed_tools",
+        "allowed_tools": {
+            "mode": "auto",
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+        },
+    },
+}
 SUBMISSION = {"model": "gpt-image-2", "prompt": "x", "n": 2, "size": "1:1", "image_urls": ["https://e.com/x"]}
 CALL = {"index": 0, "id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 OPENAI_USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
@@ -144,7 +179,11 @@ OPENAI_REPLY = {
 }
 NATIVE_REPLY = {
     "type": "message",
-    "content": [{"type": "text", "text": "x"}, {"type": "tool_use", "id": "t", "name": "f", "input": {}}],
+    "content": [
+        {"type": "thinking", "thinking": "x", "signature": "s"},
+        {"type": "text", "text": "x"},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+    ],
     "stop_reason": "tool_use",
     "usage": NATIVE_USAGE,
 }
@@ -157,6 +196,9 @@ OPENAI_STREAM = [
 TOOL = {"type": "tool_use", "id": "t", "name": "f"}
 NATIVE_STREAM = [
     {"type": "message_start", "message": {"id": "m", "usage": NATIVE_USAGE}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "x"}},
+    {"type": "content_block_stop", "index": 0},
     {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}},
     {"type": "content_block_stop", "index": 0},
@@ -188,11 +230,29 @@ def test_any_messages_body_is_served_or_refused_in_words(body: Any) -> None:
         json.dumps(RequestToOpenAI().translate(request))
 
 
+@settings(max_examples=600)
+@given(damaged(BOTH))
+def test_any_body_of_the_aimlapi_is_served_or_refused_in_words(body: Any) -> None:
+    model = CONFIG.aimlapi.models["anthropic/claude-opus-4-8"]
+    with contextlib.suppress(GatewayError):
+        request = AimlapiValidator().validate(body, model)
+        json.dumps(AimlapiRequestToAnthropic().translate(request))
+
+
 @given(damaged(SUBMISSION))
 def test_any_submission_is_priced_or_refused_in_words(body: Any) -> None:
     validator = TaskValidator(CONFIG.task_models)
     with contextlib.suppress(GatewayError):
         assert validator.price(validator.validate("images", body), body) > 0
+
+
+def test_a_count_of_results_is_an_integer_by_its_value() -> None:
+    validator = TaskValidator(CONFIG.task_models)
+    body = {**SUBMISSION, "n": 2.0}
+    assert validator.price(validator.validate("images", body), body) == 80
+    for count in (2.5, True, "2"):
+        with pytest.raises(GatewayError):
+            validator.validate("images", {**SUBMISSION, "n": count})
 
 
 @settings(max_examples=400)
@@ -203,6 +263,7 @@ def test_any_reply_is_delivered_or_called_garbled(openai: Any, native: Any) -> N
         (MessagesReplyFromOpenAI, openai),
         (ChatReplyFromAnthropic, native),
         (MessagesReplyFromAnthropic, native),
+        (AimlapiReply, native),
     ):
         with contextlib.suppress(GatewayError):
             json.dumps(translator(ME).translate(body).body)
@@ -216,6 +277,7 @@ def test_any_stream_is_relayed_or_called_broken(openai: Any, native: Any) -> Non
         (MessagesStreamFromOpenAI(ME), openai),
         (ChatStreamFromAnthropic(ME), native),
         (MessagesStreamFromAnthropic(ME), native),
+        (AimlapiStream(ME), native),
     ):
         with contextlib.suppress(BrokenStreamError):
             for value in values:

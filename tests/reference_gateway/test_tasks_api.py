@@ -169,7 +169,9 @@ def test_a_failed_task_is_refunded_before_anybody_sees_it_fail(deploy: Any, outc
     async def main() -> None:
         async with deploy() as d:
             customer = await d.task_customer(100)
-            body = {**IMAGE, "prompt": f"[[wb:f;outcome={outcome};duration_ms=100]]"}
+            bait = "sk-provider-secret-0001"
+            token = f"[[wb:f;outcome={outcome};duration_ms=100;message=bad%20key%20{bait}]]"
+            body = {**IMAGE, "prompt": token}
             accepted = (await d.submit(customer, "/images/generations", body)).json
             assert await d.credits(customer) == 60
             for _ in range(1000):
@@ -181,6 +183,7 @@ def test_a_failed_task_is_refunded_before_anybody_sees_it_fail(deploy: Any, outc
             assert failed[0]["output"] is None
             assert failed[0]["error"]["code"] == code
             assert failed[0]["error"]["message"]
+            assert bait not in json.dumps(failed)
             assert (await d.poll(customer, accepted["id"])).json == failed[0]
             assert [row["reason"] for row in await d.rows(customer)] == ["topup", "debit", "refund"]
             assert await d.credits(customer) == 100

@@ -18,6 +18,7 @@ from weighbridge.checks.findings import (
     member,
     met,
     needs,
+    not_applicable,
     outcome_of,
     unjudged,
 )
@@ -61,6 +62,29 @@ def status(*codes: int, also: tuple[int, ...] = ()) -> Rule:
         return broken(call, required, outcome_of(call))
 
     return rule
+
+
+def refused_or_default_cap(call: Call) -> Finding:
+    """Without max_tokens: 400, or served with the 4096 that the heading names (reading C1)."""
+    required = "status 400 without max_tokens"
+    if call.exchange.status == 400:
+        return met(call, required, "400")
+    if not call.exchange.ok:
+        return broken(call, required, outcome_of(call))
+    posts = [post for post in call.upstream or () if post.is_model_call]
+    sent = member(posts[0].json, "max_tokens") if posts else None
+    if posts and sent != 4096:
+        return broken(
+            call, required, f"served with max_tokens {sent}, neither refused nor the 4096 of the heading"
+        )
+    return alternative(call, required, "served with 4096 (reading C1)" if posts else "served")
+
+
+def refusal_is_json(call: Call) -> Finding:
+    """A refused call of a stream is answered in JSON; a served one is not this rule's matter."""
+    if call.exchange.ok:
+        return not_applicable("the call was served")
+    return is_json_not_sse(call)
 
 
 def refused(call: Call) -> Finding:

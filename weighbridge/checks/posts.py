@@ -68,6 +68,18 @@ def none_if_refused(call: Call) -> Finding:
         return needs("upstream")
     if call.exchange.status is not None and call.exchange.status < 400:
         return unjudged(call, f"the call was not refused: {outcome_of(call)}")
+    posts = model_posts(call)
+    if posts and all(post.status is not None and 400 <= post.status < 500 for post in posts):
+        return not_applicable("the provider refused, and the target passed its refusal on")
+    return exactly(0)(call)
+
+
+def none_if_401(call: Call) -> Finding:
+    """A call that was refused for its key reached no provider; one that was served is another row's matter."""
+    if call.posts is None:
+        return needs("upstream")
+    if call.exchange.status is not None and call.exchange.status < 400:
+        return not_applicable("the key was not refused")
     return exactly(0)(call)
 
 

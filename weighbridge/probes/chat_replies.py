@@ -21,8 +21,6 @@ WEATHER_TOOL: dict[str, Any] = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
-#: A one-pixel PNG.
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 @probe("chat")
@@ -114,7 +112,6 @@ def _valid_changes(role: str) -> dict[str, dict[str, Any]]:
         {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees, rain"},
         user,
     ]
-    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     shapes: dict[str, dict[str, Any]] = {
         "roles": {
             "messages": [
@@ -131,7 +128,6 @@ def _valid_changes(role: str) -> dict[str, dict[str, Any]]:
         "temperature-and-top-p": {"temperature": 0.7, "top_p": 0.9},
         "group-default": {"group": "default"},
         "tool-result": {"messages": tool_turn, "tools": [WEATHER_TOOL]},
-        "image-data": {"messages": [{"role": "user", "content": [{"type": "text", "text": "@text"}, image]}]},
     }
     if role.startswith("openai"):
         shapes |= {

@@ -7,11 +7,13 @@ provider's cache is keyed by that block, and the token differs from call to call
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import Any
 
 from weighbridge.lab import Lab, probe
-from weighbridge.probes.chat_replies import PNG, TEXT, WEATHER_ARGUMENTS
+from weighbridge.probes.chat_replies import TEXT, WEATHER_ARGUMENTS
+from weighbridge.probes.pictures import png
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 
@@ -101,7 +103,10 @@ def valid_changes(image_url: str) -> dict[str, dict[str, Any]]:
     user = {"role": "user", "content": "@text"}
     text = {"type": "text", "text": "@text"}
     marked = {"cache_control": {"type": "ephemeral"}}
-    inline = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+    inline = {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png(1, 1)).decode()},
+    }
     by_url = {"type": "image", "source": {"type": "url", "url": image_url}}
     tool_turn = [
         {"role": "user", "content": "Weather in Tokyo?"},

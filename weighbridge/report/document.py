@@ -167,6 +167,7 @@ def build(
     """
     groups = [(item.probe, call) for item in evidence.observations.values() for call in item.calls]
     calls = [call for _, call in groups]
+    by_id = {call.id: call for call in calls}
     every = [*calls, *evidence.preflight]
     prompt, completion = _tokens(every)
     made = sum(1 for probe, _ in groups if probe in generated)
@@ -195,7 +196,7 @@ def build(
         },
         "upstream_posts": _situations(calls),
         "unwired_models": list(evidence.unwired),
-        "requirements": [_row(row, {call.id: call for call in calls}) for row in judgement.rows],
+        "requirements": [_row(row, by_id) for row in judgement.rows],
         "counts": {verdict.value: judgement.counts.get(verdict, 0) for verdict in Verdict},
         "claims": [_claim(claim) for claim in judgement.claims],
     }

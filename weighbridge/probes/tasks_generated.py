@@ -1,0 +1,130 @@
+"""Generated sequences on the task gateway: submissions that end well or badly, polls, money that is added.
+
+A Hypothesis state machine; each example has a fresh account. What it did is the record, and the same pure
+function that stops an example judges the record afterwards.
+"""
+
+from __future__ import annotations
+
+from weighbridge.checks.task_books import credit_finding
+from weighbridge.evidence import Call, Reading
+from weighbridge.generation import Bridge, generate
+from weighbridge.lab import Lab, Stage, probe
+from weighbridge.probes.tasks_flow import follow, poll, submit, task_id
+from weighbridge.scenario import Scenario
+from weighbridge.target import Principal
+from weighbridge.verdict import Outcome
+
+BUDGET = 120
+EXAMPLES = 8
+STEPS = 6
+#: Enough for any walk, and small enough that a wrong refund shows against it.
+_CREDITS = 1_000
+#: Walks are not about the rate limit; where the account hook takes a limit they get one out of the way.
+_REQUESTS_PER_SECOND = 500
+
+
+@probe("tasks", stage=Stage.GENERATED, needs=("upstream", "balance", "rates", "accounts"))
+async def tasks_books(lab: Lab) -> None:
+    """Walks over one account's credits."""
+    await generate(lambda bridge: _walk(lab, bridge), budget=BUDGET)
+
+
+def _walk(lab: Lab, bridge: Bridge) -> None:
+    from hypothesis import HealthCheck, Phase, seed, settings
+    from hypothesis import strategies as st
+    from hypothesis.stateful import (
+        RuleBasedStateMachine,
+        initialize,
+        invariant,
+        precondition,
+        rule,
+        run_state_machine_as_test,
+    )
+
+    role = "image"
+    examples = iter(range(1, 10_000))
+
+    class Credits(RuleBasedStateMachine):
+        """One account: tasks that complete, fail, are moderated or refused; polls in any order."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.label = f"walk/{next(examples)}"
+            self.step = 0
+            self.tasks: list[str] = []
+            self.who: Principal | None = None
+
+        @initialize()
+        def open(self) -> None:
+            if not bridge.spent():
+                self.who = bridge.run(
+                    lab.make_account(
+                        "tasks", balance=str(_CREDITS), requests_per_second=_REQUESTS_PER_SECOND
+                    ),
+                    cost=0,
+                )
+                bridge.run(lab.money(self.who, self.label, "before"), cost=0)
+
+        @rule(outcome=st.sampled_from(["completed", "failed", "moderated"]), duration=st.integers(0, 40))
+        def submit(self, outcome: str, duration: int) -> None:
+            if self.who is None or bridge.spent():
+                return
+            script = Scenario(outcome=outcome, duration_ms=duration)
+            call = bridge.run(submit(lab, role, self.label, self.who, scenario=script))
+            task = task_id(call)
+            if task is not None:
+                self.tasks.append(task)
+
+        @rule()
+        def refuse(self) -> None:
+            if self.who is not None and not bridge.spent():
+                bridge.run(submit(lab, role, self.label, self.who, drop=("prompt",)))
+
+        @precondition(lambda self: self.tasks)
+        @rule(pick=st.integers(0, 99))
+        def look(self, pick: int) -> None:
+            if self.who is not None and not bridge.spent():
+                bridge.run(poll(lab, role, self.label, self.who, self.tasks[pick % len(self.tasks)]))
+
+        @precondition(lambda self: self.tasks)
+        @rule(pick=st.integers(0, 99))
+        def wait(self, pick: int) -> None:
+            if self.who is not None and not bridge.spent():
+                task = self.tasks[pick % len(self.tasks)]
+                bridge.run(follow(lab, role, self.label, self.who, task), cost=2)
+
+        @precondition(lambda self: self.who is not None)
+        @invariant()
+        def books_agree(self) -> None:
+            if self.who is None or bridge.spent():
+                return
+            self.step += 1
+            bridge.run(lab.money(self.who, self.label, f"step-{self.step}"), cost=0)
+            finding = credit_finding(_calls(lab, self.label), _readings(lab, self.label), lab.shared.facts)
+            if finding.outcome is Outcome.BROKEN:
+                raise AssertionError(finding.message)
+
+    try:
+        seed(lab.shared.seed)(run_state_machine_as_test)(
+            Credits,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                database=None,
+                deadline=None,
+                phases=[Phase.generate, Phase.shrink],
+                suppress_health_check=list(HealthCheck),
+                print_blob=False,
+            ),
+        )
+    except AssertionError:
+        return  # the record holds the history, and the check judges it
+
+
+def _calls(lab: Lab, label: str) -> list[Call]:
+    return [call for call in lab.calls if call.situation.partition(":")[0] == label]
+
+
+def _readings(lab: Lab, label: str) -> list[Reading]:
+    return [reading for reading in lab.readings if reading.situation == label]
