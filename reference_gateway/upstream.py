@@ -4,6 +4,7 @@ Source: public docs, Errors of the chat pages, last paragraph ("every customer c
 """
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -121,7 +122,7 @@ class UpstreamClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._session.post(
-                    self.url(channel), data=body, headers=headers, allow_redirects=False
+                    self.url(channel), data=io.BytesIO(body), headers=headers, allow_redirects=False
                 )
         except TimeoutError as error:
             raise upstream_failed("The upstream did not answer in time.") from error

@@ -64,6 +64,7 @@ def facts_of(target: Target) -> RunFacts:
         rates={model: dict(card) for model, card in target.rates.items()},
         resolution={name: source.resolution for name, source in target.balance.items()},
         task_prices=dict(target.task_prices),
+        task_price_per=dict(target.task_price_per),
         limits={name: principal.requests_per_second for name, principal in target.principals.items()},
         features=dict(target.features),
         groups=tuple(target.groups),

@@ -279,6 +279,7 @@ class RunFacts:
         rates: pico-dollars per token, by model and kind (`input`, `output`, `cache_read`, ...).
         limits: declared requests per second by principal.
         task_prices: credits by model.
+        task_price_per: the integer field of the request that multiplies the price, by model.
         models: model name by role.
     """
 
@@ -286,6 +287,7 @@ class RunFacts:
     rates: dict[str, dict[str, int]] = field(default_factory=dict)
     resolution: dict[str, int] = field(default_factory=dict)
     task_prices: dict[str, int] = field(default_factory=dict)
+    task_price_per: dict[str, str] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     features: dict[str, bool] = field(default_factory=dict)
     groups: tuple[str, ...] = ()

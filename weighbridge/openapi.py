@@ -64,12 +64,6 @@ def _narrowed() -> Document:
     return narrowed
 
 
-def only(path: str) -> Document:
-    """The description with a single path, ready for Schemathesis."""
-    document = _narrowed()
-    return {**document, "paths": {path: document["paths"][path]}}
-
-
 def surface_urls() -> Mapping[str, str]:
     """The documented URL of each surface, in the form in which a target file writes it."""
     vendors = _read("models.yaml")["vendors"].values()

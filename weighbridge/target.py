@@ -107,6 +107,7 @@ class Target:
     models: Mapping[str, str]
     rates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     task_prices: Mapping[str, int] = field(default_factory=dict)
+    task_price_per: Mapping[str, str] = field(default_factory=dict)
     balance: Mapping[str, Balance] = field(default_factory=dict)
     accounts: Mapping[str, Hook] = field(default_factory=dict)
     hooks: Mapping[tuple[str, str], Hook] = field(default_factory=dict)
@@ -345,7 +346,15 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
         principals=principals,
         models={role: str(model) for role, model in (raw.get("models") or {}).items()},
         rates=rates,
-        task_prices={str(k): int(v) for k, v in (raw.get("task_prices") or {}).items()},
+        task_prices={
+            str(model): int(price["credits"] if isinstance(price, dict) else price)
+            for model, price in (raw.get("task_prices") or {}).items()
+        },
+        task_price_per={
+            str(model): str(price["per"])
+            for model, price in (raw.get("task_prices") or {}).items()
+            if isinstance(price, dict)
+        },
         balance=balance,
         accounts=_by_surface(raw.get("accounts"), surfaces),
         hooks={

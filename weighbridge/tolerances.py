@@ -70,9 +70,10 @@ SLOWEST_GAP_S = 2.0
 #: The longest Retry-After that a run waits for.
 MAX_BACK_OFF_S = 30.0
 
-#: A first piece that arrives this much before the last one was relayed as it was produced. The scripted
-#: stream takes 300 ms, so a relay shows 300 and a collector shows about 0.
-RELAY_SPREAD_S = 0.15
+#: Pieces that arrive over this share of the time in which the provider made them were relayed as produced.
+#: A relay shows all of it and a collector about nothing; the scripted streams take 600 ms, so a busy machine may
+#: hold either side up for 360 ms before a verdict changes.
+RELAY_SHARE = 0.4
 
 #: How long a failure probe waits for a model to serve again; gateways were seen to take a failing model
 #: out of service for 5 s.

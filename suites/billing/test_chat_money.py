@@ -18,8 +18,11 @@ def test_charge_is_the_price_of_the_usage(judge: Judge, chat_charges: Observatio
 
 @requirement("CBIL-05", "CBIL-07", surface="chat")
 def test_output_is_charged_at_its_own_rate(judge: Judge, chat_charges: Observation) -> None:
-    """Much output on little input shows a swapped rate."""
-    judge.settle(*billing.charged_the_price(chat_charges, judge.facts, "charge-output"))
+    """Much output on little input shows a swapped rate; a cache hit shows what counts as uncached."""
+    judge.settle(
+        *billing.charged_the_price(chat_charges, judge.facts, "charge-output"),
+        *billing.charged_the_price(chat_charges, judge.facts, "charge-cached"),
+    )
 
 
 @requirement("CBIL-06", "CBIL-09", surface="chat")

@@ -68,6 +68,14 @@ def test_price_is_as_declared(judge: Judge, task_lifecycles: Observation) -> Non
     judge.settle(*(each or [needs("rates")]))
 
 
+@requirement("TBIL-15", surface="tasks", widens=True)
+def test_price_follows_the_count(judge: Judge, task_counted_prices: Observation) -> None:
+    """Three pictures for the price of one is a loss, one for three a complaint."""
+    if not judge.facts.task_price_per:
+        judge.settle(needs("task_prices.<model>.per"))
+    judge.settle(*tasks_credits.counted_prices(task_counted_prices, judge.facts))
+
+
 @requirement("TBIL-04", surface="tasks")
 def test_failed_task_is_refunded(judge: Judge, task_failures: Observation) -> None:
     """Callers resubmit on failure and would pay for every attempt."""

@@ -26,6 +26,12 @@ def test_errors_have_the_envelope(
     )
 
 
+@requirement("CERR-01", surface="chat", widens=True)
+def test_upstream_failures_have_the_envelope(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """An HTML page in place of the envelope is an exception within the client's error path."""
+    judge.settle(*over(chat_upstream_failures, ("upstream-500", "upstream-reset"), errors.has_envelope))
+
+
 @requirement("CERR-02", surface="chat")
 def test_error_members_are_typed(judge: Judge, chat_bad_requests: Observation) -> None:
     """A number where a string is expected breaks typed clients in their error path."""
@@ -61,7 +67,7 @@ def test_garbled_upstream_is_500(judge: Judge, chat_upstream_failures: Observati
 @requirement("CSTR-20", surface="chat")
 def test_failure_before_first_byte_is_plain_http(judge: Judge, chat_upstream_failures: Observation) -> None:
     """A status that is known before the stream begins belongs into the status line."""
-    judge.settle(*over(chat_upstream_failures, ("upstream-500-streamed",), errors.is_json_not_sse))
+    judge.settle(*over(chat_upstream_failures, ("upstream-500-streamed",), errors.is_plain_http_error))
 
 
 @requirement("CERR-UP-1", surface="chat")

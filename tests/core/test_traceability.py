@@ -21,7 +21,6 @@ ALL_MUST = 0.95
 NO_OCCASION = {
     "tasks/test_errors::test_unexpected_error_is_60099": "a failure of the gateway itself",
     "tasks/test_polling::test_poll_answered_with_5xx_does_no_harm": "a poll that fails",
-    "tasks/test_submission::test_text_tools_start_tasks": "a text model at every text route",
 }
 
 Pair = tuple[str, str]

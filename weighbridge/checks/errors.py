@@ -80,6 +80,15 @@ def refused_or_default_cap(call: Call) -> Finding:
     return alternative(call, required, "served with 4096 (reading C1)" if posts else "served")
 
 
+def is_plain_http_error(call: Call) -> Finding:
+    """A failure known before the first byte: the status line says so, and the body is no event stream."""
+    required = "an HTTP error status with a JSON body"
+    seen = call.exchange.status
+    if seen is None or seen < 400:
+        return broken(call, required, outcome_of(call))
+    return is_json_not_sse(call)
+
+
 def refusal_is_json(call: Call) -> Finding:
     """A refused call of a stream is answered in JSON; a served one is not this rule's matter."""
     if call.exchange.ok:

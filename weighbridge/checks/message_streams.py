@@ -220,7 +220,7 @@ def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
     produced = (call.scenario.gap_ms or 0) * ((call.scenario.chunks or 1) - 1)
     return holds(
         call,
-        spread >= tolerances.RELAY_SPREAD_S,
+        spread >= tolerances.RELAY_SHARE * produced / 1000,
         "events are relayed as they are produced",
         f"the provider took {produced} ms, first and last piece arrived {spread * 1000:.0f} ms apart",
     )

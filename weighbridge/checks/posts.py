@@ -139,6 +139,8 @@ def settings_arrive(*names: str) -> Rule:
         sent = json.loads(call.exchange.request.body)
         if not any(name in sent for name in names):
             return not_applicable(f"the call carries none of {', '.join(names)}")
+        if call.upstream is not None and not model_posts(call) and call.exchange.status in {400, 422}:
+            return broken(call, f"passed on: {', '.join(names)}", f"refused: {outcome_of(call)}")
         return arrive(call)
 
     return rule

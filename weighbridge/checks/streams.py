@@ -358,11 +358,12 @@ def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
     if call.scenario is None:
         return needs("upstream")
     spread = stream.chunks[-1].at - stream.chunks[0].at if stream.chunks else 0.0
+    produced = (call.scenario.gap_ms or 0) * ((call.scenario.chunks or 1) - 1) / 1000
     return holds(
         call,
-        spread >= tolerances.RELAY_SPREAD_S,
+        spread >= tolerances.RELAY_SHARE * produced,
         "pieces are relayed as they are produced",
-        f"the provider took 300 ms, first and last piece arrived {spread * 1000:.0f} ms apart",
+        f"the provider took {produced * 1000:.0f} ms, first and last piece arrived {spread * 1000:.0f} ms apart",
     )
 
 

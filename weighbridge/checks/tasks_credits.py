@@ -7,9 +7,19 @@ sight of `failed`) are read through the API, because a hook may lag.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from weighbridge.checks.findings import excerpt, holds, is_int, member, needs, not_applicable, outcome_of
+from weighbridge.checks.findings import (
+    excerpt,
+    holds,
+    is_int,
+    member,
+    needs,
+    not_applicable,
+    outcome_of,
+    unjudged,
+)
 from weighbridge.checks.tasks import stories, task_id
 from weighbridge.evidence import Call, Observation, RunFacts
 from weighbridge.verdict import Finding, Outcome
@@ -340,3 +350,23 @@ def never_negative(observation: Observation, situation: str) -> Finding:
     if amount is None:
         return needs("balance")
     return holds(calls[-1], amount >= 0, "no negative balance", str(amount))
+
+
+def counted_prices(observation: Observation, facts: RunFacts) -> list[Finding]:
+    """A submission of several units costs as many declared prices."""
+    findings = []
+    for call in observation.where("counted"):
+        label = f"counted/{call.role}"
+        before, after = observation.money(label, "before"), observation.money(label, "after")
+        if before is None or after is None:
+            return [needs("balance")]
+        if task_id(call) is None:
+            findings.append(unjudged(call, f"not accepted: {outcome_of(call)}"))
+            continue
+        units = member(json.loads(call.exchange.request.body), facts.task_price_per[call.model or ""])
+        expected = facts.task_prices[call.model or ""] * units
+        taken = before.amount - after.amount
+        findings.append(
+            holds(call, taken == expected, f"{expected} credits for {units} units", f"{taken} credits")
+        )
+    return findings

@@ -68,7 +68,7 @@ async def _long_input(lab: Lab, role: str, who: Principal) -> None:
 async def aimlapi_pacing(lab: Lab) -> None:
     """A slow stream, to see whether pieces are relayed as they come; and one that the client leaves."""
     role = lab.roles("aimlapi")[0]
-    slow = Scenario(chunks=10, gap_ms=30, ttft_ms=0)
+    slow = Scenario(chunks=21, gap_ms=30, ttft_ms=0)
     endless = Scenario(chunks=2000, gap_ms=20, ttft_ms=0)
     async with lab.sharing("aimlapi") as who:
         await asyncio.gather(

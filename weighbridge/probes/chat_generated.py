@@ -14,7 +14,7 @@ from weighbridge.checks.books import ledger_findings
 from weighbridge.evidence import Call
 from weighbridge.generation import Bridge, generate
 from weighbridge.lab import Lab, Stage, probe
-from weighbridge.openapi import for_models, only
+from weighbridge.openapi import for_models, for_surface
 from weighbridge.scenario import Scenario
 from weighbridge.target import CHAT_PATH, Principal
 from weighbridge.verdict import Outcome
@@ -42,9 +42,9 @@ def _draw(lab: Lab, who: Principal, bridge: Bridge) -> None:
     from schemathesis.core.transport import Response
 
     logging.getLogger("schemathesis").setLevel(logging.ERROR)
-    path = "/v1/chat/completions"
-    document = for_models(only(path), frozenset(lab.target.models.values()))
-    operation = schemathesis.openapi.from_dict(document)[path]["POST"]
+    document = for_surface("chat", lab.target.surfaces["chat"].url)
+    document = for_models(document, frozenset(lab.target.models.values()))
+    operation = schemathesis.openapi.from_dict(document)[CHAT_PATH]["POST"]
     seen: dict[bytes, list[str]] = {}
 
     @seed(lab.shared.seed)

@@ -94,12 +94,17 @@ async def chat_upstream_side(lab: Lab) -> None:
     async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
         for role in lab.roles("chat"):
             same = lab.shared.ids()
-            for _ in range(2):
-                group.create_task(lab.chat(role, "identical", who, correlation_id=same))
+            group.create_task(_twice(lab, role, same, who))
             for number in range(10):
                 own = Scenario(text=f"answer number {number} for {role}")
                 group.create_task(lab.chat(role, "parallel", who, scenario=own))
             group.create_task(_conversation(lab, role, who))
+
+
+async def _twice(lab: Lab, role: str, same: str, who: Principal) -> None:
+    """The second call follows the first reply, so that an answer kept from it would be found."""
+    for _ in range(2):
+        await lab.chat(role, "identical", who, correlation_id=same)
 
 
 async def _conversation(lab: Lab, role: str, who: Principal) -> None:
@@ -118,7 +123,7 @@ async def _conversation(lab: Lab, role: str, who: Principal) -> None:
 @probe("chat", needs=("upstream",))
 async def chat_pacing(lab: Lab) -> None:
     """A slow stream, to see whether pieces are relayed as they come; and one that the client leaves."""
-    slow = Scenario(chunks=10, gap_ms=30, ttft_ms=0)
+    slow = Scenario(chunks=21, gap_ms=30, ttft_ms=0)
     # Alone, and one after the other: a target that is busy with our other calls hands pieces over in bursts.
     async with lab.alone("chat") as who:
         for role in lab.roles("chat"):

@@ -134,7 +134,7 @@ def _shortened(call: Call) -> Call:
 @probe("messages", needs=("upstream",))
 async def message_pacing(lab: Lab) -> None:
     """A slow stream, to see whether events are relayed as they come; and one that the client leaves."""
-    slow = Scenario(chunks=10, gap_ms=30, ttft_ms=0)
+    slow = Scenario(chunks=21, gap_ms=30, ttft_ms=0)
     endless = Scenario(chunks=2000, gap_ms=20, ttft_ms=0)
     async with lab.sharing("messages") as who:
         calls = [lab.message(role, "slow", who, scenario=slow, stream=True) for role in lab.roles("messages")]

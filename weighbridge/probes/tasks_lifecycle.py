@@ -113,6 +113,23 @@ async def _to_the_end(
         await follow(lab, role, situation, who, task)
 
 
+@probe("tasks", needs=("upstream", "balance"))
+async def task_counted_prices(lab: Lab) -> None:
+    """Three units of every model whose price is declared per unit, with the credits before and after."""
+    await asyncio.gather(*(_counted(lab, role) for role in usable_roles(lab)))
+
+
+async def _counted(lab: Lab, role: str) -> None:
+    unit = lab.target.task_price_per.get(lab.target.models[role])
+    if unit is None:
+        return
+    async with lab.alone("tasks") as who:
+        label = f"counted/{role}"
+        await lab.money(who, label, "before")
+        call = await submit(lab, role, "counted", who, scenario=_SLOW, change={unit: _SEVERAL})
+        await lab.money(who, label, "after", after=call)
+
+
 @probe("tasks")
 async def task_cadence(lab: Lab) -> None:
     """A few tasks, each polled once per second: the pace that the documents recommend."""

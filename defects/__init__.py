@@ -1,0 +1,75 @@
+"""Deliberately wrong gateways, each with one named thing wrong, and odd ones that are right.
+
+A conformance test is worth what it catches. Each `Defect` is the reference gateway with one behaviour
+replaced by a mistake that real gateways make, and names the requirements whose verdict it must spoil; each
+`Variant` behaves unusually within its rights, and must not be accused. Together they show that the checks
+bite, and bite nobody else.
+
+One module per area; a defect is a few lines that override one behaviour of one component.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+from defects import (
+    auth,
+    billing,
+    chat_requests,
+    chat_validation,
+    errors,
+    event_frames,
+    limits,
+    message_requests,
+    messages,
+    refunds,
+    replies,
+    settlement,
+    streams,
+    task_errors,
+    task_polls,
+    tasks,
+    upstream,
+    variants,
+    wire_variants,
+)
+from defects import credits as task_credits
+from defects.definition import Defect, Variant
+
+T = TypeVar("T", Defect, Variant)
+
+
+def _by_id(entries: Iterable[T]) -> Mapping[str, T]:
+    found: dict[str, T] = {}
+    for entry in entries:
+        if entry.id in found:
+            raise ValueError(f"two entries are called {entry.id}; give one of them another id")
+        found[entry.id] = entry
+    return MappingProxyType(found)
+
+
+DEFECTS: Mapping[str, Defect] = _by_id(
+    [
+        *auth.DEFECTS,
+        *errors.DEFECTS,
+        *chat_requests.DEFECTS,
+        *chat_validation.DEFECTS,
+        *replies.DEFECTS,
+        *streams.DEFECTS,
+        *event_frames.DEFECTS,
+        *upstream.DEFECTS,
+        *billing.DEFECTS,
+        *settlement.DEFECTS,
+        *limits.DEFECTS,
+        *tasks.DEFECTS,
+        *task_errors.DEFECTS,
+        *task_polls.DEFECTS,
+        *task_credits.DEFECTS,
+        *refunds.DEFECTS,
+        *messages.DEFECTS,
+        *message_requests.DEFECTS,
+    ]
+)
+VARIANTS: Mapping[str, Variant] = _by_id([*variants.VARIANTS, *wire_variants.VARIANTS])
+
+__all__ = ["DEFECTS", "VARIANTS", "Defect", "Variant"]
