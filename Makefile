@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test check prove litellm clean
+.PHONY: setup run test check contract prove litellm clean
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -27,6 +27,9 @@ check: $(STAMP)  ## format, lint, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+contract: $(STAMP)  ## lint the OpenAPI description, generate clients from it (needs node and npm)
+	@PYTHON=$(BIN)/python spec/lint.sh
 
 prove: $(STAMP)  ## judge every deliberately wrong gateway
 	@$(BIN)/weighbridge prove --json reports/runs/kill-matrix.json $(ARGS)

@@ -3,14 +3,13 @@
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from defects.definition import Defect
 from reference_gateway import Components
 from reference_gateway.config import ChatModel, FieldRule
 from reference_gateway.jsonwire import JsonObject
-from reference_gateway.validation.chat import ChatRequest, ClaudeChatValidator, OpenAIChatValidator
+from reference_gateway.validation.chat import ClaudeChatValidator, OpenAIChatValidator
 from reference_gateway.validation.fields import invalid
 
 
@@ -147,18 +146,6 @@ class NoInlineImages(ClaudeChatValidator):
             raise invalid(place, f"`{place}` must be an http(s) URL.")
 
 
-class LeavesMaxTokensToTheProvider(OpenAIChatValidator):
-    """Does not look at max_tokens; the provider's 400 becomes the gateway's."""
-
-    rules: ClassVar[Mapping[str, FieldRule]] = {**OpenAIChatValidator.rules, "max_tokens": FieldRule()}
-
-    def validate(self, body: JsonObject, model: ChatModel) -> ChatRequest:
-        return replace(super().validate(body, model), max_output=None)
-
-    def check_max_output(self, body: JsonObject, model: ChatModel) -> None:
-        """No check at all."""
-
-
 class FillsInMessages(OpenAIChatValidator):
     """Serves an empty conversation by making one up."""
 
@@ -264,12 +251,6 @@ DEFECTS = (
             "VIS-07",
         ),
         lambda: Components(claude_validator=NoInlineImages),
-    ),
-    Defect(
-        "max-tokens-left-to-provider",
-        "A max_tokens of the wrong type is sent on for the provider to refuse",
-        ("CREQ-22",),
-        lambda: Components(openai_validator=LeavesMaxTokensToTheProvider),
     ),
     Defect(
         "empty-messages-filled-in",

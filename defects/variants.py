@@ -13,7 +13,7 @@ from defects.definition import Variant, chat_with
 from reference_gateway import Components
 from reference_gateway.accounts import Account
 from reference_gateway.chat_surface import MessagesSurface
-from reference_gateway.config import DEFAULT_GROUP, Channel, ChatModel, Group
+from reference_gateway.config import DEFAULT_GROUP, Channel, ChatModel, FieldRule, Group
 from reference_gateway.errors import ChatErrorRenderer, MessagesErrorRenderer
 from reference_gateway.failures import Failure, GatewayError, Kind
 from reference_gateway.jsonwire import JsonObject, encode
@@ -27,7 +27,7 @@ from reference_gateway.tasks.surface import TasksSurface, TaskView
 from reference_gateway.translation.anthropic_streams import ChatStreamFromAnthropic
 from reference_gateway.translation.replies import ChatReplyFromOpenAI, Reply
 from reference_gateway.upstream import UpstreamClient
-from reference_gateway.validation.chat import ClaudeChatValidator
+from reference_gateway.validation.chat import ChatRequest, ClaudeChatValidator, OpenAIChatValidator
 from reference_gateway.validation.fields import invalid
 
 _BINARY_272K = 272 * 1024
@@ -39,6 +39,18 @@ class BinaryBoundary(Pricing):
     def tier(self, model: ChatModel, usage: Usage) -> Tier:
         tier = super().tier(model, usage)
         return Tier.STANDARD if usage.input <= _BINARY_272K else tier
+
+
+class LeavesMaxTokensToTheProvider(OpenAIChatValidator):
+    """Does not look at max_tokens, which passes through; the provider's 400 becomes the gateway's."""
+
+    rules: ClassVar[Mapping[str, FieldRule]] = {**OpenAIChatValidator.rules, "max_tokens": FieldRule()}
+
+    def validate(self, body: JsonObject, model: ChatModel) -> ChatRequest:
+        return replace(super().validate(body, model), max_output=None)
+
+    def check_max_output(self, body: JsonObject, model: ChatModel) -> None:
+        """No check at all."""
 
 
 class FillsInMaxTokens(ClaudeChatValidator):
@@ -227,6 +239,11 @@ VARIANTS = (
         "version-header-required",
         "/v1/messages without anthropic-version is refused",
         lambda: Components(messages_surface=InsistsOnVersion),
+    ),
+    Variant(
+        "max-tokens-left-to-provider",
+        "A max_tokens of the wrong type is sent on for the provider to refuse",
+        lambda: Components(openai_validator=LeavesMaxTokensToTheProvider),
     ),
     Variant(
         "retry-after-as-date",

@@ -112,7 +112,10 @@ class JsonWithCharset(CallService):
         if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
             return response
         spaced = response.body.replace(b'","', b'" ,\n "')
-        return web.Response(body=spaced, headers={"Content-Type": "application/json; charset=UTF-8"})
+        headers = response.headers.copy()
+        headers["Content-Type"] = "application/json; charset=UTF-8"
+        headers.popall("Content-Length", None)
+        return web.Response(status=response.status, body=spaced, headers=headers)
 
 
 def _turned(body: JsonObject) -> JsonObject:

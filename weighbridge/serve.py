@@ -77,7 +77,9 @@ def serve_gateway(config: Path) -> ExitCode:
     async def body(stop: asyncio.Event) -> None:
         async with Gateway(parsed) as gateway:
             typer.echo(f"chat     {gateway.chat_url}\nmessages {gateway.messages_url}")
-            typer.echo(f"tasks    {gateway.tasks_url}\noperator {gateway.operator_url}")
+            typer.echo(
+                f"tasks    {gateway.tasks_url}\naimlapi  {gateway.aimlapi_url}\noperator {gateway.operator_url}"
+            )
             await stop.wait()
 
     return _serve(body)

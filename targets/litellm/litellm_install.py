@@ -71,6 +71,7 @@ class Installation:
         """
         if self.is_whole() and not record:
             return
+        self.environment.parent.mkdir(parents=True, exist_ok=True)
         lock = self.environment.with_suffix(".lock")
         with lock.open("w", encoding="utf-8") as held:
             fcntl.flock(held, fcntl.LOCK_EX)

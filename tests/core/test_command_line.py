@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.core.running import ROOT, command
 
@@ -186,6 +187,48 @@ def test_the_target_file_of_the_served_pair_works(pair: dict[str, str], tmp_path
     )
     assert done.code == 0, done.out + done.err
     assert "reapi-chat: partial" in done.out
+
+
+def test_one_key_without_accounts_is_enough_to_finish(pair: dict[str, str], tmp_path: Path) -> None:
+    """Probes then take turns on one principal; an order of leases that can lock up would show here."""
+    document = yaml.safe_load((ROOT / "targets" / "embedded.yaml").read_text(encoding="utf-8"))
+    for name in ("accounts", "hooks"):
+        del document[name]
+    path = tmp_path / "one-key.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    done = command(
+        "run", "--target", str(path), "--profile", "reapi-chat", "--profile", "reapi-messages", "--quick",
+        "--out", str(tmp_path / "run"), env=pair,
+    )  # fmt: skip
+    assert done.code == 0, done.out + done.err
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert report["counts"]["fail"] == 0
+    missing = {row["missing"] for row in report["requirements"] if row["verdict"] == "not_verified"}
+    assert "broke" in missing
+
+
+def test_plain_pytest_judges_a_target_file(pair: dict[str, str], tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    done = command(
+        "run", "--target", "targets/embedded.yaml", "--profile", "anthropic-messages", "--json", str(report),
+        "--out", str(tmp_path / "run"), env=pair,
+    )  # fmt: skip
+    assert done.code == 0, done.out + done.err
+    plain = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "suites", "-q", "-p", "no:cacheprovider",
+            "--target", "targets/embedded.yaml", "--profile", "anthropic-messages",
+        ],
+        capture_output=True, text=True, cwd=ROOT, timeout=120, check=False, env={**os.environ, **pair},
+    )  # fmt: skip
+    assert plain.returncode == 0, plain.stdout[-3000:] + plain.stderr[-2000:]
+    expected = json.loads(report.read_text(encoding="utf-8"))
+    assert f"anthropic-messages: {expected['claims'][0]['status']}" in plain.stdout
+    head = f"{len(expected['requirements'])} requirements: "
+    told = next(line for line in plain.stdout.splitlines() if line.startswith(head))
+    for verdict, count in expected["counts"].items():
+        if count:
+            assert f"{count} {verdict}" in told
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,21 @@ Row = dict[str, Any]
 #: Rows of each block of the documents' requirements; a lost or doubled row changes a claim's meaning.
 ROWS_PER_BLOCK = {
     "surfaces-auth": 24,
-    "chat-request": 23,
+    "chat-request": 24,
     "chat-claude": 25,
     "chat-gpt": 24,
     "chat-response": 18,
     "chat-streaming": 22,
     "chat-errors": 30,
     "chat-billing": 27,
-    "messages": 41,
+    "messages": 42,
     "tasks-submit": 18,
     "tasks-poll": 24,
     "tasks-credits": 20,
     "tasks-idempotency": 7,
     "tasks-rate-limit": 13,
     "tasks-errors": 17,
-    "aimlapi": 50,
+    "aimlapi": 51,
 }
 BEYOND = {"practice", "fuzz"}
 LAST_CONTRADICTION = 39
@@ -45,12 +45,12 @@ def test_every_block_is_valid(blocks: dict[str, list[Row]], schemas: dict[str, A
 
 def test_every_block_has_the_rows_of_the_documents(blocks: dict[str, list[Row]]) -> None:
     assert {name: len(block) for name, block in blocks.items() if name not in BEYOND} == ROWS_PER_BLOCK
-    assert sum(ROWS_PER_BLOCK.values()) == 383
+    assert sum(ROWS_PER_BLOCK.values()) == 386
 
 
 def test_levels_of_the_documents_are_kept(blocks: dict[str, list[Row]]) -> None:
     levels = Counter(row["level"] for name, block in blocks.items() if name not in BEYOND for row in block)
-    assert levels == {"MUST": 277, "SHOULD": 84, "MAY": 22}
+    assert levels == {"MUST": 278, "SHOULD": 86, "MAY": 22}
 
 
 def test_rows_beyond_the_documents_are_never_a_must(blocks: dict[str, list[Row]]) -> None:
@@ -131,5 +131,14 @@ def test_readings_point_to_a_known_contradiction(rows: dict[str, Row]) -> None:
 
 def test_only_rows_that_cannot_be_judged_are_left_out_of_judgement(rows: dict[str, Row]) -> None:
     left_out = {row["id"] for row in rows.values() if "not_checked" in row}
-    assert left_out == {"SURF-05", "CLA-16", "GPT-24", "CERR-NR-8", "TSUB-12", "TIDM-07", "TERR-13"}
+    assert left_out == {
+        "SURF-05",
+        "CLA-16",
+        "GPT-24",
+        "CERR-NR-8",
+        "MCACHE-05",
+        "TSUB-12",
+        "TIDM-07",
+        "TERR-13",
+    }
     assert not [name for name in left_out if rows[name]["level"] == "MUST"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-NAMES = ("baseline", "models", "profiles", "report", "requirement", "target")
+NAMES = ("baseline", "edition", "models", "profiles", "report", "requirement", "target")
 
 TARGET: dict[str, Any] = {
     "name": "my-gateway",

@@ -113,7 +113,8 @@ async def message_upstream_side(lab: Lab) -> None:
                 group.create_task(lab.message(role, "parallel", who, scenario=own, stream=number % 2 == 1))
             for name, change in OPTIONS.items():
                 group.create_task(lab.message(role, name, who, change=change))
-        group.create_task(_long_prompt(lab, lab.roles("messages")[0]))
+    # Alone, so after the others: a lease that is waited for inside another one may never come.
+    await _long_prompt(lab, lab.roles("messages")[0])
 
 
 async def _long_prompt(lab: Lab, role: str) -> None:

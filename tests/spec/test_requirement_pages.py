@@ -1,0 +1,37 @@
+"""The page of the requirements is fresh and leaves no row out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weighbridge.catalogue import load
+from weighbridge.requirement_pages import AREAS, page, page_path
+from weighbridge.suite import load_checks
+
+
+def test_the_page_is_fresh() -> None:
+    """Write it anew with `python -m weighbridge.requirement_pages`."""
+    assert page_path().read_text(encoding="utf-8") == page(load(), load_checks())
+
+
+def test_every_area_has_a_section(blocks: dict[str, Any]) -> None:
+    assert set(AREAS) == set(blocks)
+
+
+def test_every_row_stands_there_once_with_its_statement_and_source(rows: dict[str, Any]) -> None:
+    text = page(load(), load_checks())
+    for name, row in rows.items():
+        assert text.count(f"\n### {name}: {row['title']}\n") == 1
+        assert " ".join(row["statement"].split()) in text
+        assert row["source"][0]["document"] in text
+
+
+def test_a_row_without_a_check_says_why() -> None:
+    block = page(load(), []).partition("### GPT-24:")[2].partition("###")[0]
+    assert "- Not checked: It depends on how the model behaves" in block
+
+
+def test_a_raised_level_stands_behind_the_profile() -> None:
+    block = page(load(), load_checks()).partition("### CSTR-04:")[2].partition("###")[0]
+    assert "**SHOULD.**" in block
+    assert "`reapi-chat` (MUST)" in block

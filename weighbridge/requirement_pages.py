@@ -1,0 +1,125 @@
+"""The catalogue as a page for people: `python -m weighbridge.requirement_pages` writes docs/requirements.md.
+
+With `--check` it writes nothing and fails when the page is not what catalogue and suites give.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from weighbridge.catalogue import EDITION, Catalogue, Requirement, load
+from weighbridge.locate import folder
+from weighbridge.suite import Check, load_checks
+from weighbridge.verdict import Level
+
+#: Areas in reading order, with the title of their section.
+AREAS = {
+    "surfaces-auth": "Surfaces, authentication and key separation",
+    "chat-request": "Chat completions: request, all models",
+    "chat-claude": "Chat completions: Claude models",
+    "chat-gpt": "Chat completions: gpt-5.5",
+    "chat-response": "Chat completions: response",
+    "chat-streaming": "Chat completions: streaming",
+    "chat-errors": "Chat completions: errors and retries",
+    "chat-billing": "Chat completions: bill and limits",
+    "messages": "Messages",
+    "tasks-submit": "Tasks: submission",
+    "tasks-poll": "Tasks: polling and result",
+    "tasks-credits": "Tasks: credits",
+    "tasks-idempotency": "Tasks: idempotency header",
+    "tasks-rate-limit": "Tasks: rate limit",
+    "tasks-errors": "Tasks: errors",
+    "aimlapi": "AI/ML API chat",
+    "practice": "Good practice beyond the documents",
+    "fuzz": "Generated calls and sequences",
+}
+_HEAD = """\
+<!-- Written by `python -m weighbridge.requirement_pages` from spec/requirements/ and suites/; change those instead. -->
+
+# Requirements
+
+Every row that a run can judge, in edition {edition}: {rows} rows, {must} MUST, {should} SHOULD and {may} MAY, of which
+{checked} have a check. A profile may raise a level; where it does, the level stands behind the profile's name.
+S0 to S4 are the source documents: S0 claude-opus-4-8, S1 claude-sonnet-4-6, S2 gpt-5.5, S3 API overview (all reAPI),
+S4 Claude 4.8 Opus (AI/ML API). "Needs" names the capabilities of a target file without which a row stays
+`not_verified`. `weighbridge explain ID` shows one row on a terminal.
+"""
+
+
+def _profiles(row: Requirement, catalogue: Catalogue) -> str:
+    held = [profile for profile in catalogue.profiles.values() if row.id in profile.levels]
+    return ", ".join(
+        f"`{profile.id}`"
+        + (f" ({level.value})" if (level := profile.levels[row.id]) is not row.level else "")
+        for profile in held
+    )
+
+
+def _block(row: Requirement, catalogue: Catalogue, checks: Sequence[Check]) -> Iterator[str]:
+    yield f"### {row.id}: {row.title}"
+    yield ""
+    yield f"**{row.level.value}.** {' '.join(row.statement.split())}"
+    yield ""
+    yield f"*Why:* {' '.join(row.why.split())}"
+    yield ""
+    if row.reading:
+        yield f"- Reading {' '.join(row.reading.split())}"
+    sources = (f"{source.document}, {source.heading}".removesuffix(", ") for source in row.sources)
+    yield f"- Source: {'; '.join(sources)}"
+    yield f"- Needs: {', '.join(row.needs) or 'nothing but a key'}"
+    yield f"- Profiles: {_profiles(row, catalogue)}"
+    if row.feature:
+        yield f"- Feature: {row.feature}"
+    if checks:
+        yield f"- Checks: {', '.join(f'`{check.id}`' for check in checks)}"
+    else:
+        yield f"- Not checked: {row.not_checked or 'no check judges it yet.'}"
+    yield ""
+
+
+def page(catalogue: Catalogue, checks: Iterable[Check]) -> str:
+    """The whole page as Markdown."""
+    judging: dict[str, list[Check]] = {}
+    for check in checks:
+        for bound in check.binding.ids:
+            judging.setdefault(bound, []).append(check)
+    rows = list(catalogue.requirements.values())
+    count = {level: sum(1 for row in rows if row.level is level) for level in Level}
+    head = _HEAD.format(
+        edition=EDITION,
+        rows=len(rows),
+        must=count[Level.MUST],
+        should=count[Level.SHOULD],
+        may=count[Level.MAY],
+        checked=sum(1 for row in rows if row.id in judging),
+    )
+    lines = [head]
+    for area, title in AREAS.items():
+        lines += [f"## {title}", ""]
+        for row in rows:
+            if row.area == area:
+                lines += _block(row, catalogue, judging.get(row.id, []))
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def page_path() -> Path:
+    """Where the page stands in a checkout."""
+    return folder("spec").parent / "docs" / "requirements.md"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page, or with `--check` say whether it is fresh."""
+    path, text = page_path(), page(load(), load_checks())
+    if "--check" in arguments:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return 0
+        sys.stderr.write(f"{path} is not fresh; run python -m weighbridge.requirement_pages\n")
+        return 1
+    path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
