@@ -29,7 +29,7 @@ check: $(STAMP)  ## format, lint, types
 	@$(BIN)/mypy
 
 contract: $(STAMP)  ## lint the OpenAPI description, generate clients from it (needs node and npm)
-	@PYTHON=$(BIN)/python spec/lint.sh
+	@PYTHON=$(CURDIR)/$(BIN)/python spec/lint.sh
 
 prove: $(STAMP)  ## judge every deliberately wrong gateway
 	@$(BIN)/weighbridge prove --json reports/runs/kill-matrix.json $(ARGS)
