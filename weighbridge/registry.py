@@ -1,0 +1,60 @@
+"""Where probes are registered: their name, surface, stage and what they cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from weighbridge.errors import UsageError
+
+if TYPE_CHECKING:
+    from weighbridge.lab import Lab
+
+
+class Stage(IntEnum):
+    """When a probe may run: those that make an upstream fail come after all that need it healthy."""
+
+    HEALTHY = 0
+    FAILING = 1
+    GENERATED = 2
+
+
+Progress = Callable[[str], None]
+ProbeFunction = Callable[["Lab"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A registered probe."""
+
+    name: str
+    surface: str
+    stage: Stage
+    function: ProbeFunction
+    needs: tuple[str, ...] = ()
+
+
+PROBES: dict[str, Probe] = {}
+
+
+def probe(
+    surface: str, *, stage: Stage = Stage.HEALTHY, needs: tuple[str, ...] = ()
+) -> Callable[[ProbeFunction], ProbeFunction]:
+    """Register a probe under its function's name.
+
+    Args:
+        surface: the surface that it drives.
+        stage: when it may run.
+        needs: capabilities without which it has nothing to do; checks then say what is missing.
+    """
+
+    def register(function: ProbeFunction) -> ProbeFunction:
+        name = function.__name__
+        if name in PROBES:
+            raise UsageError(f"two probes are called {name!r}; rename one")
+        PROBES[name] = Probe(name, surface, stage, function, needs)
+        return function
+
+    return register
