@@ -1,6 +1,6 @@
 """AI/ML API: what a call becomes at the provider, and what a broken provider may look like to the client."""
 
-from weighbridge.checks import aimlapi_streams, message_upstream, posts, streams
+from weighbridge.checks import aimlapi_streams, message_upstream, posts, stream_breaks
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -83,6 +83,6 @@ def test_broken_stream_does_not_end_normally(judge: Judge, aimlapi_upstream_fail
 def test_early_end_is_not_dressed_up(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
     """A provider that stops early but cleanly sent neither finish nor marker; inventing one hides the loss."""
     judge.settle(
-        *over(aimlapi_upstream_failures, ("early-end",), streams.no_made_up_finish),
-        *over(aimlapi_upstream_failures, ("early-end",), streams.no_done_after_break),
+        *over(aimlapi_upstream_failures, ("early-end",), stream_breaks.no_made_up_finish),
+        *over(aimlapi_upstream_failures, ("early-end",), stream_breaks.no_done_after_break),
     )

@@ -1,6 +1,6 @@
 """Streamed chat completions, judged from the raw bytes of the stream."""
 
-from weighbridge.checks import streams
+from weighbridge.checks import stream_breaks, streams
 from weighbridge.checks.findings import for_role, over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -125,10 +125,12 @@ def test_streamed_and_plain_reply_agree(judge: Judge, chat_replies: Observation)
 @requirement("CSTR-21", surface="chat")
 def test_broken_stream_does_not_end_normally(judge: Judge, chat_upstream_failures: Observation) -> None:
     """A made-up ending passes half an answer off as a whole one."""
-    judge.settle(*over(chat_upstream_failures, ("broken-stream", "cut-stream"), streams.no_normal_ending))
+    judge.settle(
+        *over(chat_upstream_failures, ("broken-stream", "cut-stream"), stream_breaks.no_normal_ending)
+    )
 
 
 @requirement("PRAC-01", surface="chat")
 def test_early_end_is_not_dressed_up(judge: Judge, chat_upstream_failures: Observation) -> None:
     """A provider that stops early but cleanly sent no finish; inventing one hides the loss."""
-    judge.settle(*over(chat_upstream_failures, ("early-end",), streams.no_normal_ending))
+    judge.settle(*over(chat_upstream_failures, ("early-end",), stream_breaks.no_normal_ending))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.checks.chat_evidence import DONE, FINISH, FIRST, GOOD, ROLE, SECOND, TEXT, call, chunk, stream
-from weighbridge.checks import streams
+from weighbridge.checks import stream_breaks, streams
 from weighbridge.evidence import Call, Ending, Observation
 from weighbridge.scenario import Scenario
 from weighbridge.suite import Rule
@@ -131,10 +131,10 @@ def test_a_broken_upstream_is_three_facts(
     body: str, ending: Ending, normal: Outcome, made_up: Outcome, done: Outcome, signalled: Outcome
 ) -> None:
     reply = stream(body, ending=ending, scenario=BROKEN_SCRIPT)
-    assert streams.no_normal_ending(reply).outcome is normal
-    assert streams.no_made_up_finish(reply).outcome is made_up
-    assert streams.no_done_after_break(reply).outcome is done
-    assert streams.break_is_signalled(reply).outcome is signalled
+    assert stream_breaks.no_normal_ending(reply).outcome is normal
+    assert stream_breaks.no_made_up_finish(reply).outcome is made_up
+    assert stream_breaks.no_done_after_break(reply).outcome is done
+    assert stream_breaks.break_is_signalled(reply).outcome is signalled
 
 
 def _tool_stream(*fragments: str, name: str = "get_weather") -> str:
