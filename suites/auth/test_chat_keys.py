@@ -1,15 +1,32 @@
 """Refusal of bad keys on the chat surface."""
 
-from weighbridge.checks import billing, errors, posts, replies
+from weighbridge.checks import billing, errors, openai_sdk, posts, replies
 from weighbridge.checks.findings import for_role, over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
 
-@requirement("AUTH-01", "SURF-01", "SURF-06", surface="chat")
+@requirement("AUTH-01", surface="chat")
 def test_a_good_key_is_accepted(judge: Judge, chat_replies: Observation) -> None:
-    """The plainest call of a stock SDK works with a bearer key."""
+    """The plainest call works with a bearer key."""
     judge.each(chat_replies.where("plain"), replies.accepted)
+
+
+@requirement("SURF-06", surface="chat")
+def test_a_stock_client_can_read_the_answers(judge: Judge, chat_replies: Observation) -> None:
+    """What the OpenAI SDK decodes without an adapter: one typed completion, and typed chunks up to the end."""
+    judge.settle(
+        *(openai_sdk.reads_completion(call) for call in chat_replies.where("plain", streamed=False)),
+        *(openai_sdk.reads_stream(call) for call in chat_replies.where("plain", streamed=True)),
+    )
+
+
+@requirement("SURF-01", surface="chat")
+def test_the_three_models_are_served(judge: Judge, chat_replies: Observation) -> None:
+    """Each page documents its model on this path."""
+    calls = chat_replies.where("plain")
+    roles = ("openai", "anthropic", "anthropic_sonnet")
+    judge.settle(*(finding for role in roles for finding in for_role(calls, role, replies.accepted)))
 
 
 @requirement("SURF-03", surface="chat")
@@ -20,8 +37,11 @@ def test_claude_is_served_on_chat(judge: Judge, chat_replies: Observation) -> No
 
 @requirement("AUTH-10", surface="chat")
 def test_one_key_serves_all_models(judge: Judge, chat_replies: Observation) -> None:
-    """A customer routes between models on one key."""
-    judge.each(chat_replies.where("plain", streamed=False), replies.accepted)
+    """A customer routes between models of both families on one key."""
+    calls = chat_replies.where("plain", streamed=False)
+    judge.settle(
+        *(finding for role in ("openai", "anthropic") for finding in for_role(calls, role, replies.accepted))
+    )
 
 
 @requirement("AUTH-02", surface="chat")

@@ -15,7 +15,10 @@ def test_long_input_is_accepted(judge: Judge, chat_extent: Observation) -> None:
 @requirement("CLIM-02", surface="chat")
 def test_full_output_is_relayed(judge: Judge, chat_extent: Observation) -> None:
     """128,000 tokens of output are allowed, counted and end with length."""
-    judge.settle(*over(chat_extent, ("full-output",), replies.finished_as_scripted))
+    judge.settle(
+        *over(chat_extent, ("full-output",), replies.finished_as_scripted),
+        *over(chat_extent, ("full-output", "high-cap"), replies.output_within),
+    )
 
 
 @requirement("CLIM-03", surface="chat")

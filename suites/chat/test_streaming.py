@@ -6,7 +6,7 @@ from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
 
-@requirement("CSTR-01", surface="chat")
+@requirement("CSTR-01", "CREQ-10", surface="chat")
 def test_content_type_is_event_stream(judge: Judge, chat_replies: Observation) -> None:
     """SDKs choose their SSE decoder by this header."""
     judge.each(chat_replies.where("plain", streamed=True), streams.is_event_stream)

@@ -1,11 +1,13 @@
 """Errors on the chat surface: envelope, members, and what a failing provider turns into."""
 
-from weighbridge.checks import errors
+from weighbridge.checks import errors, message_upstream
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
 SHAPES = ("no-model", "no-messages", "messages-not-array", "malformed-json")
+#: Failures whose text, or whose wire, could carry the key of the provider out.
+LEAKY = ("upstream-500", "upstream-401", "upstream-429", "upstream-garbled", "broken-stream", "error-event")
 FAILED_BEFORE_FIRST_BYTE = ("upstream-500", "upstream-reset", "upstream-close")
 
 
@@ -79,9 +81,7 @@ def test_upstream_401_is_not_the_callers(judge: Judge, chat_upstream_failures: O
 @requirement("CERR-UP-1", "PRAC-05", surface="chat")
 def test_upstream_secret_stays_inside(judge: Judge, chat_upstream_failures: Observation) -> None:
     """Providers print part of the key in their errors; relayed, it is everybody's."""
-    judge.settle(
-        *over(chat_upstream_failures, ("upstream-500", "upstream-401"), errors.hides_upstream_secret)
-    )
+    judge.settle(*over(chat_upstream_failures, LEAKY, message_upstream.hides_upstream_key))
 
 
 @requirement("PRAC-10", surface="chat")

@@ -128,11 +128,12 @@ def test_data_url_is_refused(judge: Judge, task_bad_requests: Observation) -> No
 
 
 @requirement("TSUB-17", surface="tasks")
-def test_refused_submission_creates_nothing(judge: Judge, task_bad_requests: Observation) -> None:
+def test_refused_submission_creates_nothing(
+    judge: Judge, task_bad_requests: Observation, task_insufficient: Observation
+) -> None:
     """A hidden task would charge for work that the client believes never started."""
-    calls = [
-        c for c in task_bad_requests if c.exchange.request.method == "POST" and c.exchange.status is not None
-    ]
+    tried = [*task_bad_requests, *task_insufficient]
+    calls = [c for c in tried if c.exchange.request.method == "POST" and c.exchange.status is not None]
     judge.each([call for call in calls if call.exchange.status != 200], tasks.creates_nothing)
 
 

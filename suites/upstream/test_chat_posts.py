@@ -53,7 +53,7 @@ def test_identical_calls_are_two_posts(judge: Judge, chat_upstream_side: Observa
     judge.settle(*posts.one_each(chat_upstream_side.where("identical"), "identical"))
 
 
-@requirement("CERR-NR-7", surface="chat")
+@requirement("CERR-NR-7", "PRAC-11", surface="chat")
 def test_parallel_calls_are_as_many_posts(judge: Judge, chat_upstream_side: Observation) -> None:
     """Merged calls give two customers one answer."""
     judge.settle(*posts.one_each(chat_upstream_side.where("parallel"), "parallel"))

@@ -120,6 +120,9 @@ def test_a_listed_name_that_is_refused_or_not_configured_is_told_apart() -> None
     both = Observation("p", (served, refused))
     assert aimlapi.serves(both, LONG).outcome is Outcome.MET
     assert aimlapi.serves(both, SHORT).outcome is Outcome.BROKEN
+    whole = replace(call(_reply()), model=SHORT)
+    unstreamed = Observation("p", (whole, replace(refused, streamed=True)))
+    assert aimlapi.serves(unstreamed, SHORT).outcome is Outcome.BROKEN
     missing = aimlapi.serves(Observation("p", (served,)), SHORT)
     assert missing.outcome is Outcome.NOT_VERIFIED
     assert missing.missing is not None
@@ -152,6 +155,8 @@ def test_an_invalid_id_must_neither_come_back_nor_fail_the_call() -> None:
     assert aimlapi.drops_client_id(_traced("a b", None)).outcome is Outcome.MET
     assert aimlapi.drops_client_id(_traced("a b", "made-by-the-gateway")).outcome is Outcome.MET
     assert aimlapi.drops_client_id(_traced("a b", "a b")).outcome is Outcome.BROKEN
+    assert aimlapi.drops_client_id(_traced("x" * 129, "x" * 128)).outcome is Outcome.BROKEN
+    assert aimlapi.drops_client_id(_traced("two words", "Two_words")).outcome is Outcome.BROKEN
     assert aimlapi.drops_client_id(_traced("a b", None, status=400)).outcome is Outcome.BROKEN
 
 

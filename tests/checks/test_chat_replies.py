@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.checks.chat_evidence import MODEL, TEXT, call, post, reading
+from tests.checks.chat_evidence import GOOD, MODEL, TEXT, call, post, reading, stream
 from weighbridge.bait import UNKNOWN_KEY, UPSTREAM_SECRET
-from weighbridge.checks import billing, errors, limits, posts, replies
+from weighbridge.checks import billing, errors, limits, message_upstream, posts, replies
 from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.scenario import Scenario
 from weighbridge.suite import Rule
@@ -192,9 +192,13 @@ def test_another_5xx_is_an_alternative_to_500() -> None:
 
 def test_a_leaked_secret_is_caught() -> None:
     script = Scenario(fault="status", status=500, message=UPSTREAM_SECRET)
-    leaked = call({"error": {"message": f"upstream said {UPSTREAM_SECRET}"}}, status=500, scenario=script)
-    assert errors.hides_upstream_secret(leaked).outcome is Outcome.BROKEN
-    assert errors.hides_upstream_secret(call(OPENAI, status=500, scenario=script)).outcome is Outcome.MET
+    text = {"error": {"message": f"upstream said {UPSTREAM_SECRET}"}}
+    leaked = call(text, status=500, scenario=script, upstream=(post(),))
+    in_header = call(OPENAI, status=500, upstream=(post(),), headers=(("X-Upstream", UPSTREAM_SECRET),))
+    spared = call(OPENAI, status=500, scenario=script, upstream=(post(),))
+    assert message_upstream.hides_upstream_key(in_header).outcome is Outcome.BROKEN
+    assert message_upstream.hides_upstream_key(leaked).outcome is Outcome.BROKEN
+    assert message_upstream.hides_upstream_key(spared).outcome is Outcome.MET
     echoed = call({"error": {"message": f"bad key {UNKNOWN_KEY}"}}, status=401)
     assert errors.keeps_key_out_of_body(echoed).outcome is Outcome.BROKEN
     masked = call({"error": {"message": "bad key sk-w***0000"}}, status=401)
@@ -290,3 +294,21 @@ def test_a_limit_that_never_bites_is_caught() -> None:
     assert limits.burst_meets_429(_burst(200, 200, 200)).outcome is Outcome.BROKEN
     assert limits.burst_meets_429(_burst(200, 503, 429)).outcome is Outcome.BROKEN
     assert limits.burst_meets_429(Observation("p")).outcome is Outcome.NOT_VERIFIED
+
+
+def test_a_stock_client_must_be_able_to_read_the_answer() -> None:
+    from weighbridge.checks import openai_sdk
+
+    assert openai_sdk.reads_completion(call(_reply())).outcome is Outcome.MET
+    for wrong in (
+        _reply(choices=[]),
+        _reply(choices=_choice(message=None)),
+        _reply(choices=_choice(message={"content": 5})),
+    ):
+        assert openai_sdk.reads_completion(call(wrong)).outcome is Outcome.BROKEN
+    assert openai_sdk.reads_completion(call(_reply(), kind="text/plain")).outcome is Outcome.BROKEN
+    tools = _choice(message={"role": "assistant", "content": None, "tool_calls": []})
+    assert openai_sdk.reads_completion(call(_reply(choices=tools))).outcome is Outcome.MET
+    assert openai_sdk.reads_stream(stream(GOOD)).outcome is Outcome.MET
+    assert openai_sdk.reads_stream(stream(GOOD.replace('"delta"', '"message"'))).outcome is Outcome.BROKEN
+    assert openai_sdk.reads_stream(stream("data: hello\n\n")).outcome is Outcome.BROKEN

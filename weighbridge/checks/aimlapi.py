@@ -41,6 +41,8 @@ _THINKING_MEMBERS = ("reasoning_content", "reasoning", "thinking")
 
 _INFERENCE_ID = "x-inference-id"
 _CLIENT_ID = "x-client-request-id"
+#: Characters of an id by which what is left of it is known; made-up ids begin with other ones.
+_TELLING_START = 3
 _COST_HEADERS = ("x-aimlapi-credits-used", "x-aimlapi-usd-spent")
 
 
@@ -66,11 +68,12 @@ names_listed_model = field(
 
 
 def serves(observation: Observation, name: str) -> Finding:
-    """A listed name is accepted; a target file that does not name it leaves that open."""
-    calls = [call for call in observation.where("plain", streamed=False) if call.model == name]
+    """A listed name is accepted, streamed or not; a target file that does not name it leaves that open."""
+    calls = [call for call in observation.where("plain") if call.model == name]
     if not calls:
         return needs(f"models: a role that starts with aimlapi and names {name}")
-    return holds(calls[0], calls[0].exchange.ok, f"model {name!r} is accepted", outcome_of(calls[0]))
+    call = next((call for call in calls if not call.exchange.ok), calls[0])
+    return holds(call, call.exchange.ok, f"model {name!r} is accepted", outcome_of(call))
 
 
 # ------------------------------------------------------------------ members
@@ -203,12 +206,18 @@ def echoes_client_id(call: Call) -> Finding:
 
 
 def drops_client_id(call: Call) -> Finding:
-    """An invalid id is dropped, and the call runs all the same."""
+    """An invalid id is dropped, and the call runs all the same.
+
+    An id of the gateway's own may stand in its place. One that begins as the invalid one did is what cutting
+    or cleaning left of it, which the caller never sent and finds in no record.
+    """
     required = "the call runs and its invalid id does not come back"
     if not call.exchange.ok:
         return broken(call, required, outcome_of(call))
     value = _header(call, _CLIENT_ID)
-    return holds(call, value is None or value != _sent_id(call), required, f"{_CLIENT_ID}: {value}")
+    sent = _sent_id(call) or ""
+    dropped = value is None or not value.lower().startswith(sent[:_TELLING_START].lower())
+    return holds(call, dropped, required, f"{_CLIENT_ID}: {value and excerpt(value)}")
 
 
 def _is_amount(text: str | None) -> bool:

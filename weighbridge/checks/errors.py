@@ -6,10 +6,11 @@ OpenAI's, Anthropic's, FastAPI's `detail`, and plain text.
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Any
 
-from weighbridge.bait import UNKNOWN_KEY, UPSTREAM_SECRET
+from weighbridge.bait import UNKNOWN_KEY
 from weighbridge.checks.findings import (
     alternative,
     broken,
@@ -17,7 +18,6 @@ from weighbridge.checks.findings import (
     holds,
     member,
     met,
-    needs,
     not_applicable,
     outcome_of,
     unjudged,
@@ -90,10 +90,25 @@ def is_plain_http_error(call: Call) -> Finding:
 
 
 def refusal_is_json(call: Call) -> Finding:
-    """A refused call of a stream is answered in JSON; a served one is not this rule's matter."""
-    if call.exchange.ok:
-        return not_applicable("the call was served")
-    return is_json_not_sse(call)
+    """A refused call of a stream is answered in JSON, and not by an event; a served one is not this rule's matter."""
+    if not call.exchange.ok:
+        return is_json_not_sse(call)
+    if _begins_with_error(call):
+        return broken(
+            call, "a JSON error body, not an event stream", f"200 with an error event: {_text(call)}"
+        )
+    return not_applicable("the call was served")
+
+
+def _begins_with_error(call: Call) -> bool:
+    """Whether the first event with data is an error: nothing was served before it."""
+    events = call.exchange.response.events if call.exchange.response else ()
+    first = next((event.data for event in events if event.data), "")
+    try:
+        value = json.loads(first)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and (bool(value.get("error")) or value.get("type") == "error")
 
 
 def refused(call: Call) -> Finding:
@@ -192,20 +207,7 @@ def is_json_not_sse(call: Call) -> Finding:
     )
 
 
-def hides_upstream_secret(call: Call) -> Finding:
-    """What the provider said about its key never reaches the customer."""
-    if call.scenario is None:
-        return needs("upstream")
-    response = call.exchange.response
-    leaked = response is not None and UPSTREAM_SECRET.encode() in response.body
-    return holds(
-        call,
-        not leaked,
-        "the provider's key stays inside",
-        "the key is in the body" if leaked else "not in the body",
-    )
-
-
+@on_error
 def keeps_key_out_of_body(call: Call) -> Finding:
     """A refusal does not print the key it refuses."""
     response = call.exchange.response
@@ -237,11 +239,9 @@ def not_success_and_not_callers_fault(call: Call) -> Finding:
 
 
 def no_success(call: Call) -> Finding:
-    """Whatever the mapping, a provider's failure is no 2xx."""
+    """Whatever the mapping, the client of a failed call gets an error status."""
     seen = call.exchange.status
-    return holds(
-        call, seen is None or seen >= 400, "no 2xx after a failure of the provider", outcome_of(call)
-    )
+    return holds(call, seen is not None and seen >= 400, "an error status", outcome_of(call))
 
 
 def _text(call: Call) -> str:

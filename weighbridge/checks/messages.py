@@ -28,16 +28,15 @@ from weighbridge.checks.replies import field
 from weighbridge.evidence import Call, Observation
 from weighbridge.verdict import Finding, Outcome
 
-STOP_REASONS = frozenset(
-    {
-        "end_turn",
-        "max_tokens",
-        "stop_sequence",
-        "tool_use",
-        "pause_turn",
-        "refusal",
-        "model_context_window_exceeded",
-    }
+#: A tuple and no set: a target may send a list here, which no set can look up.
+STOP_REASONS = (
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
 )
 
 

@@ -24,7 +24,8 @@ from weighbridge.evidence import Call, Observation
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding, Outcome
 
-FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+#: A tuple and no set: what a target sends in this place may be a list, which no set can look up.
+FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
 #: The documented hard cap of the Claude models (S0, Request body: max_tokens).
 OUTPUT_CAP = 128_000
 _COUNTERS = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -78,7 +79,7 @@ has_choices = field(
     lambda value: isinstance(value, list) and bool(value) and member(value, 0, "index") == 0,
 )
 finish_is_known = field(
-    f"finish_reason is one of {', '.join(sorted(FINISH_REASONS))}",
+    f"finish_reason is one of {', '.join(FINISH_REASONS)}",
     ("choices", 0, "finish_reason"),
     lambda value: value in FINISH_REASONS,
 )
@@ -334,6 +335,15 @@ def finished_as_scripted(call: Call) -> Finding:
         f"finish_reason {expected} after {call.scenario.completion_tokens} tokens",
         f"finish_reason {finish!r} after {completion} tokens",
     )
+
+
+@on_success
+def output_within(call: Call) -> Finding:
+    """No reply counts more output than the documented 128,000 tokens."""
+    completion = member(call.exchange.json, "usage", "completion_tokens")
+    if not is_int(completion):
+        return unjudged(call, "the reply counts no tokens")
+    return holds(call, completion <= 128_000, "at most 128000 output tokens", f"{completion}")
 
 
 def pictures_count(observation: Observation) -> list[Finding]:

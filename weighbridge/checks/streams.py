@@ -86,7 +86,7 @@ class Transcript:
     def finishes(self) -> tuple[tuple[Piece, Any, Any], ...]:
         """(piece, choice index, finish_reason) wherever a finish_reason stands."""
         return tuple(
-            (piece, choice.get("index"), choice["finish_reason"])
+            (piece, index_of(choice), choice["finish_reason"])
             for piece in self.chunks
             for choice in piece.choices
             if choice.get("finish_reason") is not None
@@ -109,14 +109,20 @@ class Transcript:
             for choice in piece.choices:
                 fragments = member(choice, "delta", "tool_calls")
                 for fragment in fragments if isinstance(fragments, list) else []:
-                    index = fragment.get("index")
+                    index = member(fragment, "index")
                     call = calls.setdefault(
                         index if is_int(index) else -1, {"id": "", "name": "", "arguments": ""}
                     )
-                    call["id"] = call["id"] or str(fragment.get("id") or "")
+                    call["id"] = call["id"] or str(member(fragment, "id") or "")
                     call["name"] = call["name"] or str(member(fragment, "function", "name") or "")
                     call["arguments"] += str(member(fragment, "function", "arguments") or "")
         return calls
+
+
+def index_of(choice: dict[str, Any]) -> int | str:
+    """A choice's index; what is no integer by its text, since a list or object cannot be a key."""
+    value = choice.get("index")
+    return value if isinstance(value, int) and is_int(value) else repr(value)
 
 
 def _piece(index: int, event: Event) -> Piece | None:
@@ -258,7 +264,7 @@ def role_comes_first(call: Call, stream: Transcript) -> Finding:
     first: dict[Any, Any] = {}
     for piece in stream.chunks:
         for choice in piece.choices:
-            first.setdefault(choice.get("index"), member(choice, "delta", "role"))
+            first.setdefault(index_of(choice), member(choice, "delta", "role"))
     if not first:
         return unjudged(call, "no chunk has a choice")
     bad = {index: role for index, role in first.items() if role != "assistant"}
@@ -298,7 +304,7 @@ def finish_null_before(call: Call, stream: Transcript) -> Finding:
     finished: dict[Any, int] = {}
     for piece in stream.chunks:
         for choice in piece.choices:
-            index = choice.get("index")
+            index = index_of(choice)
             if index in finished and not _is_empty(choice):
                 return broken(
                     call,
@@ -312,7 +318,7 @@ def finish_null_before(call: Call, stream: Transcript) -> Finding:
 
 def _is_empty(choice: dict[str, Any]) -> bool:
     delta = choice.get("delta")
-    return not delta or not any(value for value in delta.values())
+    return not delta or (isinstance(delta, dict) and not any(delta.values()))
 
 
 @on_stream
@@ -437,9 +443,10 @@ def usage_chunk_is_told(call: Call, stream: Transcript) -> Finding:
 
 def not_compressed(call: Call) -> Finding:
     """No Content-Encoding on a stream, since none was asked for."""
-    if not call.exchange.ok or call.exchange.response is None:
+    response = call.exchange.response
+    if not call.exchange.ok or response is None or response.content_type != "text/event-stream":
         return unjudged(call, f"no stream to judge: {outcome_of(call)}")
-    encoding = header(call.exchange.response.headers, "content-encoding")
+    encoding = header(response.headers, "content-encoding")
     return holds(
         call, encoding in {None, "identity"}, "no Content-Encoding that nobody asked for", f"{encoding}"
     )

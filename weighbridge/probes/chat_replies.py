@@ -152,6 +152,7 @@ def _valid_changes(role: str) -> dict[str, dict[str, Any]]:
             "max-tokens-4096": {"max_tokens": 4096},
             "max-tokens-128000": {"max_tokens": 128000},
             "temperature-0.7": {"temperature": 0.7},
+            "tool-choice-auto": {"tools": [WEATHER_TOOL], "tool_choice": "auto"},
             "tool-choice-none": {"tools": [WEATHER_TOOL], "tool_choice": "none"},
             "tool-choice-required": {"tools": [WEATHER_TOOL], "tool_choice": "required"},
             "tool-choice-named": {

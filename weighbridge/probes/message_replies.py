@@ -84,6 +84,7 @@ async def message_requests(lab: Lab) -> None:
             group.create_task(lab.message(role, "no-version", who, omit=("anthropic-version",)))
             bearer = (("Authorization", f"Bearer {who.key}"),)
             group.create_task(lab.message(role, "bearer", who, headers=bearer))
+            group.create_task(lab.message(role, "bearer", who, headers=bearer, stream=True))
             group.create_task(lab.message(role, "x-api-key", who, headers=(("x-api-key", who.key),)))
             group.create_task(
                 lab.message(role, "x-api-key", who, headers=(("x-api-key", who.key),), stream=True)
