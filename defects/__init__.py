@@ -13,24 +13,36 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from defects import (
+    acceptance,
+    aimlapi_errors,
+    aimlapi_meanings,
+    aimlapi_replies,
+    aimlapi_requests,
+    aimlapi_variants,
     auth,
     billing,
+    charged_refusals,
     chat_requests,
     chat_validation,
     errors,
     event_frames,
     limits,
+    message_blocks,
     message_requests,
     messages,
     refunds,
     replies,
+    routing,
     settlement,
     streams,
+    surfaces,
     task_errors,
     task_polls,
+    task_promises,
     tasks,
     upstream,
     variants,
+    vision,
     wire_variants,
 )
 from defects import credits as task_credits
@@ -54,6 +66,11 @@ DEFECTS: Mapping[str, Defect] = _by_id(
         *errors.DEFECTS,
         *chat_requests.DEFECTS,
         *chat_validation.DEFECTS,
+        *acceptance.DEFECTS,
+        *vision.DEFECTS,
+        *routing.DEFECTS,
+        *surfaces.DEFECTS,
+        *charged_refusals.DEFECTS,
         *replies.DEFECTS,
         *streams.DEFECTS,
         *event_frames.DEFECTS,
@@ -62,14 +79,22 @@ DEFECTS: Mapping[str, Defect] = _by_id(
         *settlement.DEFECTS,
         *limits.DEFECTS,
         *tasks.DEFECTS,
+        *task_promises.DEFECTS,
         *task_errors.DEFECTS,
         *task_polls.DEFECTS,
         *task_credits.DEFECTS,
         *refunds.DEFECTS,
         *messages.DEFECTS,
         *message_requests.DEFECTS,
+        *message_blocks.DEFECTS,
+        *aimlapi_requests.DEFECTS,
+        *aimlapi_meanings.DEFECTS,
+        *aimlapi_replies.DEFECTS,
+        *aimlapi_errors.DEFECTS,
     ]
 )
-VARIANTS: Mapping[str, Variant] = _by_id([*variants.VARIANTS, *wire_variants.VARIANTS])
+VARIANTS: Mapping[str, Variant] = _by_id(
+    [*variants.VARIANTS, *wire_variants.VARIANTS, *aimlapi_variants.VARIANTS]
+)
 
 __all__ = ["DEFECTS", "VARIANTS", "Defect", "Variant"]

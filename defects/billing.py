@@ -182,7 +182,7 @@ DEFECTS = (
     Defect(
         "long-tier-by-total",
         "Output counts towards the long-context boundary",
-        ("CBIL-22",),
+        ("CBIL-22", "CBIL-18"),
         lambda: Components(pricing=TierByTotal),
     ),
     Defect(
@@ -194,7 +194,7 @@ DEFECTS = (
     Defect(
         "cached-at-full-rate",
         "Cached tokens are billed at the input rate",
-        ("CBIL-06", "CBIL-10"),
+        ("CBIL-06", "CBIL-10", "CBIL-09"),
         lambda: Components(pricing=CachedAtFullRate),
     ),
     Defect(
@@ -224,7 +224,7 @@ DEFECTS = (
     Defect(
         "output-at-input-rate",
         "Output is billed at the input rate",
-        ("CBIL-07", "CBIL-04"),
+        ("CBIL-07", "CBIL-04", "CBIL-03"),
         lambda: Components(pricing=OutputAsInput),
     ),
     Defect(

@@ -212,7 +212,7 @@ DEFECTS = (
     Defect(
         "claude-cap-too-low",
         "max_tokens 128000 is refused on Claude models",
-        ("CLA-04",),
+        ("CLA-04", "CLIM-02"),
         lambda: Components(claude_validator=OldOutputCap),
     ),
     Defect(

@@ -137,7 +137,7 @@ DEFECTS = (
     Defect(
         "cache-marks-stripped",
         "cache_control does not reach the provider",
-        ("MCACHE-07", "MCACHE-01"),
+        ("MCACHE-07", "MCACHE-01", "MCACHE-04"),
         lambda: Components(messages_validator=StripsCacheMarks),
     ),
     Defect(

@@ -213,7 +213,7 @@ DEFECTS = (
     Defect(
         "event-lines-missing",
         "Events have no event line",
-        ("MSTR-02",),
+        ("MSTR-02", "SURF-07"),
         lambda: messages_with(stream=NoEventLines),
     ),
     Defect(

@@ -228,7 +228,7 @@ DEFECTS = (
     Defect(
         "finish-in-native-words",
         "finish_reason of Claude replies is end_turn",
-        ("CRES-09",),
+        ("CRES-09", "CLA-07"),
         lambda: chat_with(anthropic_reply=NativeStopWords),
     ),
     Defect(

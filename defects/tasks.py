@@ -229,7 +229,7 @@ DEFECTS = (
     Defect(
         "submission-waits",
         "A submission is answered when the work is done",
-        ("TSUB-01",),
+        ("TSUB-01", "TSUB-07", "TSUB-08"),
         lambda: Components(task_service=WaitsForResult),
     ),
     Defect(

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 
 class Stage(IntEnum):
-    """When a probe may run: those that make an upstream fail come after all that need it healthy."""
+    """When a probe may run.
+
+    Those that look at the pace of a stream come when nothing else is under way, since a client that is busy
+    with other calls reads late. Those that make an upstream fail come after all that need it healthy.
+    """
 
     HEALTHY = 0
-    FAILING = 1
-    GENERATED = 2
+    PACED = 1
+    FAILING = 2
+    GENERATED = 3
 
 
 Progress = Callable[[str], None]

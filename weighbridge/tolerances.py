@@ -29,8 +29,6 @@ REAL_TASK_DONE_S = 600.0
 #: Retry-After counts whole seconds and windows are one second long (S3), so recovery may take one more.
 RATE_WINDOW_SLACK_S = 1.0
 
-#: Two processes on two machines may disagree about the time of day by minutes; NTP keeps it far below.
-CLOCK_SKEW_S = 300.0
 
 #: Wait between two readings while money or a task settles; short against every settle time declared.
 POLL_INTERVAL_S = 0.05

@@ -119,7 +119,8 @@ def test_refused_call_costs_nothing(judge: Judge, aimlapi_bad_requests: Observat
 def test_failed_call_costs_nothing(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
     """Clients retry failures on the strength of this promise, broken streams included."""
     names = (*FAILED, "upstream-429", "broken-stream", "cut-stream", "early-end", "error-event")
-    found = [billing.charged_nothing_if_failed(aimlapi_upstream_failures, name) for name in names]
+    seen, facts = aimlapi_upstream_failures, judge.facts
+    found = [billing.charged_nothing_if_failed(seen, facts, name) for name in names]
     judge.settle(*(finding for findings in found for finding in findings))
 
 

@@ -121,9 +121,9 @@ def test_claude_has_no_long_tier(judge: Judge, chat_charges: Observation) -> Non
 @requirement("CBIL-13", "CERR-500-4", surface="chat")
 def test_failures_cost_nothing(judge: Judge, chat_upstream_failures: Observation) -> None:
     """Failed requests are not charged, broken streams included."""
-    judge.settle(
-        *(finding for name in COSTLESS for finding in billing.charged_nothing(chat_upstream_failures, name))
-    )
+    seen, facts = chat_upstream_failures, judge.facts
+    found = [billing.charged_nothing_if_failed(seen, facts, name) for name in COSTLESS]
+    judge.settle(*(finding for findings in found for finding in findings))
 
 
 @requirement("CERR-500-5", surface="chat")

@@ -87,27 +87,34 @@ def test_failed_task_is_refunded(judge: Judge, task_failures: Observation) -> No
 @requirement("TBIL-05", surface="tasks")
 def test_refund_is_there_when_failed_is_seen(judge: Judge, task_failures: Observation) -> None:
     """Clients resubmit at that moment and need the credits back to do so."""
+    findings: list[Finding] = []
     for name in ("failed", "moderated"):
         found = _accepted(task_failures, name)
-        each = (tasks_credits.refunded_when_seen(task_failures, name, role) for role in _roles(found))
-        judge.settle(*([found] if isinstance(found, Finding) else each))
+        findings += [tasks_credits.refunded_when_seen(task_failures, name, role) for role in _roles(found)]
+        findings += [found] if isinstance(found, Finding) else []
+    judge.settle(*findings)
 
 
 @requirement("TBIL-06", surface="tasks")
-def test_refund_does_not_wait_for_a_poll(judge: Judge, task_failure_unpolled: Observation) -> None:
+def test_refund_does_not_wait_for_a_poll(
+    judge: Judge, task_failure_unpolled: Observation, task_lifecycles: Observation
+) -> None:
     """A client that crashed or gave up must not lose its credits."""
-    found = _accepted(task_failure_unpolled, "unpolled")
-    each = (tasks_credits.restored(task_failure_unpolled, "unpolled", role) for role in _roles(found))
+    seen = task_failure_unpolled
+    found = _accepted(seen, "unpolled")
+    each = (tasks_credits.restored(seen, "unpolled", role, task_lifecycles) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
 @requirement("TBIL-07", surface="tasks")
 def test_refund_comes_once(judge: Judge, task_failures: Observation) -> None:
     """A refund per poll lets anyone print money."""
+    findings: list[Finding] = []
     for name in ("failed", "moderated"):
         found = _accepted(task_failures, name)
-        each = (tasks_credits.refunded_once(task_failures, name, role) for role in _roles(found))
-        judge.settle(*([found] if isinstance(found, Finding) else each))
+        findings += [tasks_credits.refunded_once(task_failures, name, role) for role in _roles(found)]
+        findings += [found] if isinstance(found, Finding) else []
+    judge.settle(*findings)
 
 
 @requirement("TBIL-08", surface="tasks")
@@ -119,20 +126,25 @@ def test_refund_equals_the_debit(judge: Judge, task_failures: Observation) -> No
 
 
 @requirement("TBIL-09", surface="tasks")
-def test_concurrent_polls_cause_one_refund(judge: Judge, task_failure_race: Observation) -> None:
+def test_concurrent_polls_cause_one_refund(
+    judge: Judge, task_failure_race: Observation, task_lifecycles: Observation
+) -> None:
     """Refunds that race pay twice, and only under load."""
-    found = _accepted(task_failure_race, "race")
-    each = (tasks_credits.race_refunded_once(task_failure_race, role) for role in _roles(found))
+    seen = task_failure_race
+    found = _accepted(seen, "race")
+    each = (tasks_credits.race_refunded_once(seen, role, task_lifecycles) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
 @requirement("TBIL-11", surface="tasks")
 def test_failures_cost_nothing(judge: Judge, task_failures: Observation) -> None:
     """Image pages promise that moderated requests are not charged, and failures never are."""
+    findings: list[Finding] = []
     for name in FAILURES:
         tried = [call.role for call in task_failures.where(name)]
-        each = (tasks_credits.restored(task_failures, name, role) for role in tried)
-        judge.settle(*(each if tried else [tasks_credits.nothing_accepted(task_failures, name)]))
+        each = [tasks_credits.failure_is_free(task_failures, name, role) for role in tried]
+        findings += each or [tasks_credits.nothing_accepted(task_failures, name)]
+    judge.settle(*findings)
 
 
 @requirement("TBIL-12", "TSUB-17", surface="tasks")
@@ -158,10 +170,14 @@ def test_too_few_credits_are_402(judge: Judge, task_insufficient: Observation) -
 def test_402_leaves_no_trace(judge: Judge, task_insufficient: Observation) -> None:
     """No task, no provider call, no credits taken."""
     tried = [name for name in POOR if task_insufficient.where(name)] or ["broke"]
-    judge.settle(*over(task_insufficient, tried, tasks.creates_nothing))
-    for name in tried:
-        for call in task_insufficient.where(name):
-            judge.settle(tasks_credits.takes_nothing(task_insufficient, name, call.role, what="a 402"))
+    calls = task_insufficient.where(*tried)
+    judge.settle(
+        *over(task_insufficient, tried, tasks.creates_nothing),
+        *(
+            tasks_credits.takes_nothing(task_insufficient, call.situation, call.role, what="a 402")
+            for call in calls
+        ),
+    )
 
 
 @requirement("TBIL-14", surface="tasks")

@@ -61,7 +61,7 @@ def test_no_search_no_fee(judge: Judge, message_charges: Observation) -> None:
 @requirement("MERR-05", surface="messages")
 def test_a_failed_call_is_free(judge: Judge, message_upstream_failures: Observation) -> None:
     """Clients are told that retrying is safe for their money."""
-    judge.settle(*money.failures_are_free(message_upstream_failures, *COSTLESS))
+    judge.settle(*money.failures_are_free(message_upstream_failures, judge.facts, *COSTLESS))
 
 
 @requirement("MERR-05", surface="messages")

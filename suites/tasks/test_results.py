@@ -46,12 +46,14 @@ def test_n_images_give_n_urls(judge: Judge, task_fields: Observation) -> None:
 @requirement("TPOL-16", surface="tasks")
 def test_results_are_on_own_storage(judge: Judge, task_lifecycles: Observation) -> None:
     """Clients store the URL and open it days later, when the provider's link has long expired."""
-    for kind in MEDIA:
-        judge.settle(*tasks.told(task_lifecycles, ("completed",), tasks_results.is_own_storage, kind=kind))
+    rule = tasks_results.is_own_storage
+    each = [tasks.told(task_lifecycles, ("completed",), rule, kind=kind) for kind in MEDIA]
+    judge.settle(*(finding for findings in each for finding in findings))
 
 
 @requirement("TPOL-16", surface="tasks")
 def test_results_can_be_downloaded(judge: Judge, task_lifecycles: Observation) -> None:
     """A URL that cannot be opened is no result."""
-    for kind in MEDIA:
-        judge.settle(*tasks.told(task_lifecycles, ("completed",), tasks_results.is_downloadable, kind=kind))
+    rule = tasks_results.is_downloadable
+    each = [tasks.told(task_lifecycles, ("completed",), rule, kind=kind) for kind in MEDIA]
+    judge.settle(*(finding for findings in each for finding in findings))

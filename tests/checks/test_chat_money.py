@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from tests.checks.chat_evidence import DONE, FINISH, MODEL, ROLE, call, reading, stream
-from weighbridge.checks import billing
+from tests.checks.chat_evidence import DONE, FINISH, MODEL, ROLE, call, post, reading, stream
+from weighbridge.checks import billing, limits
 from weighbridge.checks.books import State, ledger_findings, state_of
 from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.money import pico_per_token
 from weighbridge.scenario import Scenario
-from weighbridge.verdict import Outcome
+from weighbridge.verdict import Finding, Outcome
 
 RATES = {"input": pico_per_token(5), "output": pico_per_token(30), "cache_read": pico_per_token("0.5")}
 FACTS = RunFacts(rates={MODEL: RATES}, resolution={"chat": 1})
@@ -102,10 +104,140 @@ def test_the_band_between_the_readings_is_reported(factor: int, word: str) -> No
 
 
 def test_a_charge_for_a_failure_is_caught() -> None:
-    seen = _observed(PLAIN, 1, situation="upstream-500", status=500)
-    assert billing.charged_nothing(seen, "upstream-500")[0].outcome is Outcome.BROKEN
-    spared = _observed(PLAIN, 0, situation="upstream-500", status=500)
-    assert billing.charged_nothing(spared, "upstream-500")[0].outcome is Outcome.MET
+    for charged, outcome in ((1, Outcome.BROKEN), (0, Outcome.MET)):
+        seen = _observed(PLAIN, charged, situation="upstream-500", status=500)
+        (finding,) = billing.charged_nothing_if_failed(seen, FACTS, "upstream-500")
+        assert finding.outcome is outcome
+
+
+def test_a_call_that_was_served_after_all_is_no_failed_call() -> None:
+    for charged in (PRICE, 0):
+        seen = _observed(PLAIN, charged, situation="upstream-500")
+        (finding,) = billing.charged_nothing_if_failed(seen, FACTS, "upstream-500")
+        assert finding.outcome is Outcome.NOT_VERIFIED
+        assert finding.inside_scope
+
+
+def _error(**more: str) -> str:
+    return f"data: {json.dumps({**more, 'error': {'message': 'broke'}})}\n\n"
+
+
+STOP = 'event: message_stop\ndata: {"type": "message_stop"}\n\n'
+UNTYPED = 'data: {"message": "broke"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("surface", "body", "failed"),
+    [
+        ("chat", ROLE + FINISH + DONE, False),
+        ("chat", ROLE, True),
+        ("chat", ROLE + DONE, True),
+        ("chat", ROLE + FINISH + _error() + DONE, True),
+        ("chat", "", True),
+        ("chat", '{"choices": []}', False),
+        ("aimlapi", ROLE + FINISH, False),
+        ("aimlapi", ROLE, True),
+        ("aimlapi", ROLE + FINISH + UNTYPED, True),
+        ("messages", STOP, False),
+        ("messages", "event: ping\ndata: {}\n\n", True),
+        ("messages", STOP + "event: error\n" + _error(type="error"), True),
+    ],
+)
+def test_a_stream_failed_unless_it_ended_as_its_surface_ends_one(
+    surface: str, body: str, failed: bool
+) -> None:
+    seen = replace(stream(body, scenario=PLAIN), surface=surface)
+    assert billing.failed(seen) is failed
+    assert billing.failed(replace(seen, exchange=replace(seen.exchange, ending=Ending.RESET)))
+
+
+STEP = 10**6
+COARSE = RunFacts(rates={MODEL: RATES}, resolution={"chat": STEP})
+COARSE_MESSAGES = replace(COARSE, resolution={"messages": STEP})
+FINE_CHAT = replace(COARSE, resolution={"chat": 1, "messages": STEP})
+
+
+def _repeated(charged: int) -> Observation:
+    first = _observed(PLAIN, charged, status=500)
+    second = call({"usage": {}}, scenario=PLAIN, situation="charge:second")
+    return replace(first, calls=(*first.calls, second))
+
+
+def _served(charged: int, *, refused: int = 0) -> Observation:
+    usage = {"usage": {"prompt_tokens": 1000, "completion_tokens": 100}}
+    calls = [call(usage, situation="group-burst")]
+    calls += [call({}, status=429, situation="group-burst", upstream=()) for _ in range(refused)]
+    moments = (("before", START), ("after", START - charged))
+    readings = tuple(reading(amount, moment, label="group-burst") for moment, amount in moments)
+    return Observation("p", tuple(calls), readings)
+
+
+def _written(charged: int, facts: RunFacts) -> Finding:
+    card = {**RATES, "cache_write": 2 * RATES["input"]}
+    seen = _observed(Scenario(prompt_tokens=1000, completion_tokens=100, written=900), charged)
+    return billing.written_at_its_rate(seen, replace(facts, rates={MODEL: card}), "charge")[0]
+
+
+WRITTEN = PRICE + 900 * RATES["input"]
+BAND = 272_001 * RATES["input"]
+
+
+def _band(charged: int, facts: RunFacts) -> Finding:
+    seen = _observed(Scenario(prompt_tokens=272_001, completion_tokens=0), charged)
+    return billing.tier_is_reported(seen, facts, "charge")[0]
+
+
+def _refusals(charged: int, facts: RunFacts) -> Finding:
+    return billing.refusals_cost_nothing(_served(charged, refused=1), facts, "group-burst", ("group-burst",))
+
+
+MONEY_RULES: list[tuple[Callable[[int, RunFacts], Finding], int]] = [
+    (lambda c, f: billing.charged_the_price(_observed(PLAIN, c), f, "charge")[0], PRICE),
+    (lambda c, f: billing.billed_once(_repeated(c), f, "charge")[0], PRICE),
+    (lambda c, f: billing.burst_charged_only_served(_served(c, refused=1), f)[0], PRICE),
+    (lambda c, f: billing.at_most_the_price(_observed(PLAIN, c), f, "charge")[0], PRICE),
+    (lambda c, f: billing.charged_nothing_if_failed(_observed(PLAIN, c, status=500), f, "charge")[0], 0),
+    (_written, WRITTEN),
+    (_band, BAND),
+    (_band, 2 * BAND),
+    (_refusals, PRICE),
+]
+
+
+@pytest.mark.parametrize(("rule", "due"), MONEY_RULES)
+def test_a_difference_below_the_resolution_is_none_and_one_step_is_one(
+    rule: Callable[[int, RunFacts], Finding], due: int
+) -> None:
+    for facts in (COARSE, COARSE_MESSAGES):
+        assert rule(due, facts).outcome is Outcome.MET
+        assert rule(due + STEP - 1, facts).outcome is Outcome.MET
+        assert rule(due + STEP, facts).outcome is Outcome.BROKEN
+    assert rule(due, FINE_CHAT).outcome is Outcome.MET
+    assert rule(due + 1, FINE_CHAT).outcome is Outcome.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("rule", "due"), [pair for pair in MONEY_RULES if pair[1] and pair[0] is not _refusals]
+)
+def test_an_expected_charge_that_the_balance_cannot_show_is_not_judged(
+    rule: Callable[[int, RunFacts], Finding], due: int
+) -> None:
+    assert rule(due, replace(COARSE, resolution={"chat": due})).outcome is Outcome.NOT_VERIFIED
+
+
+def test_written_tokens_at_the_input_rate_are_told_within_the_resolution() -> None:
+    assert _written(PRICE, FACTS).outcome is Outcome.ALTERNATIVE
+    assert _written(PRICE + STEP - 1, COARSE).outcome is Outcome.ALTERNATIVE
+
+
+def test_a_burst_without_a_429_says_nothing_about_refused_calls() -> None:
+    calm = _served(PRICE)
+    assert billing.burst_charged_only_served(calm, FACTS)[0].outcome is Outcome.NOT_VERIFIED
+    assert limits.limited_call_reaches_no_provider(calm)[0].outcome is Outcome.NOT_VERIFIED
+    met = _served(PRICE, refused=1)
+    assert limits.limited_call_reaches_no_provider(met)[0].outcome is Outcome.MET
+    leak = replace(met, calls=(replace(met.calls[1], upstream=(post(),)),))
+    assert limits.limited_call_reaches_no_provider(leak)[0].outcome is Outcome.BROKEN
 
 
 def _history(*calls: Call, gone: int) -> Outcome:

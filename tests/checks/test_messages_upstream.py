@@ -245,8 +245,13 @@ def test_the_four_counters_make_the_price(amount: int, outcome: Outcome) -> None
 def test_a_charge_for_a_failed_call_is_caught() -> None:
     script = Scenario(fault="status", status=500)
     for amount, outcome in ((0, Outcome.MET), (1, Outcome.BROKEN)):
-        found = message_billing.failures_are_free(charged(amount, script, "upstream-500"), "upstream-500")
+        seen = charged(amount, script, "upstream-500")
+        refused = call(message(), scenario=script, situation="upstream-500", status=500)
+        failed = replace(seen, calls=(refused,))
+        found = message_billing.failures_are_free(failed, FACTS, "upstream-500")
         assert [item.outcome for item in found] == [outcome]
+        served = message_billing.failures_are_free(seen, FACTS, "upstream-500")
+        assert [item.outcome for item in served] == [Outcome.NOT_VERIFIED]
 
 
 def test_failure_and_repetition_are_billed_once() -> None:

@@ -87,6 +87,12 @@ def test_refusal_that_names_a_task_or_reaches_the_provider_is_caught() -> None:
     assert tasks.creates_nothing(call(document())).outcome is Outcome.NOT_VERIFIED
 
 
+def test_refusal_without_a_view_of_the_provider_is_judged_by_its_id_alone() -> None:
+    assert tasks.creates_nothing(refusal(400, 20002, upstream=None)).missing == "upstream"
+    named = call(document(), status=400, upstream=None)
+    assert tasks.creates_nothing(named).outcome is Outcome.BROKEN
+
+
 def test_provider_submissions_are_counted_once_per_correlation_id() -> None:
     pair = [provider("submit", seq=1), provider("submit", seq=2), provider("job", seq=3)]
     same = call(document(), upstream=pair)

@@ -16,6 +16,7 @@ from weighbridge.verdict import Finding, Outcome
 CreditRule = Callable[[Observation, str, str | None], Finding]
 DONE = {"before": 1000, "submitted": 960, "seen": 960, "final": 960}
 BACK = {"before": 1000, "submitted": 960, "seen": 1000, "final": 1000}
+STILL = dict.fromkeys(DONE, 1000)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ BACK = {"before": 1000, "submitted": 960, "seen": 1000, "final": 1000}
         (tasks_credits.not_refunded, DONE | {"final": 1000}, Outcome.BROKEN),
         (tasks_credits.not_refunded, DONE | {"final": 980}, Outcome.BROKEN),
         (tasks_credits.given_back, BACK, Outcome.MET),
-        (tasks_credits.given_back, BACK | {"submitted": 1000}, Outcome.MET),
+        (tasks_credits.given_back, BACK | {"submitted": 1000}, Outcome.NOT_VERIFIED),
         (tasks_credits.given_back, BACK | {"final": 960}, Outcome.BROKEN),
         (tasks_credits.refunded_when_seen, BACK, Outcome.MET),
         (tasks_credits.refunded_when_seen, BACK | {"seen": 960}, Outcome.BROKEN),
@@ -42,6 +43,14 @@ BACK = {"before": 1000, "submitted": 960, "seen": 1000, "final": 1000}
         (tasks_credits.restored, BACK, Outcome.MET),
         (tasks_credits.restored, BACK | {"final": 1040}, Outcome.BROKEN),
         (tasks_credits.restored, BACK | {"final": 980}, Outcome.BROKEN),
+        (tasks_credits.given_back, STILL, Outcome.NOT_VERIFIED),
+        (tasks_credits.refunded_when_seen, STILL, Outcome.NOT_VERIFIED),
+        (tasks_credits.refunded_once, STILL, Outcome.NOT_VERIFIED),
+        (tasks_credits.restored, STILL, Outcome.NOT_VERIFIED),
+        (tasks_credits.refunded_once, STILL | {"final": 1040}, Outcome.BROKEN),
+        (tasks_credits.failure_is_free, STILL, Outcome.NOT_VERIFIED),
+        (tasks_credits.failure_is_free, BACK, Outcome.MET),
+        (tasks_credits.failure_is_free, BACK | {"final": 980}, Outcome.BROKEN),
     ],
 )
 def test_rule_about_credits(rule: CreditRule, moments: dict[str, int], outcome: Outcome) -> None:
@@ -118,8 +127,34 @@ def _race(final: int, served: int) -> Observation:
 
 
 def test_double_refund_in_a_race_is_caught() -> None:
-    assert tasks_credits.race_refunded_once(_race(1000, 50), "image").outcome is Outcome.MET
-    assert tasks_credits.race_refunded_once(_race(1040, 50), "image").outcome is Outcome.BROKEN
+    plain = credited(**DONE)
+    assert tasks_credits.race_refunded_once(_race(1000, 50), "image", plain).outcome is Outcome.MET
+    assert tasks_credits.race_refunded_once(_race(1040, 50), "image", plain).outcome is Outcome.BROKEN
+
+
+@pytest.mark.parametrize("others", [(), (credited(**STILL),), (Observation("p"),)])
+def test_race_proves_nothing_where_no_task_was_ever_charged(others: tuple[Observation, ...]) -> None:
+    finding = tasks_credits.race_refunded_once(_race(1000, 50), "image", *others)
+    assert finding.outcome is Outcome.NOT_VERIFIED
+    assert "no debit was seen" in finding.observed
+
+
+def test_debit_of_another_task_of_the_role_shows_that_there_was_one_to_refund() -> None:
+    fast, other = credited("fast", **STILL), credited("failed", **BACK)
+    both = Observation("p", (*fast.calls, *other.calls))
+    assert tasks_credits.restored(both, "fast", "image").outcome is Outcome.MET
+    foreign = Observation("p", (*fast.calls, *(replace(c, role="video") for c in other.calls)))
+    assert tasks_credits.restored(foreign, "fast", "image").outcome is Outcome.NOT_VERIFIED
+
+
+def test_failed_submission_that_was_refused_needs_no_debit_to_be_free() -> None:
+    for final, outcome in ((1000, Outcome.MET), (960, Outcome.BROKEN)):
+        reads = (
+            balance(1000, "before", situation="moderated"),
+            balance(final, "final", situation="moderated"),
+        )
+        seen = Observation("p", (refusal(400, 80006, "moderated"), *reads))
+        assert tasks_credits.failure_is_free(seen, "moderated", "image").outcome is outcome
 
 
 def test_few_served_polls_are_no_race() -> None:

@@ -113,9 +113,10 @@ def test_one_burst_of_two_keys_without_429_proves_nothing() -> None:
     assert tasks_limits.keys_share(seen).outcome is Outcome.NOT_VERIFIED
 
 
-def _submissions(final: int, *, leak: bool = False) -> Observation:
+def _submissions(final: int, *, leak: bool = False, wired: bool = True) -> Observation:
     good = [call(document(), situation="burst", upstream=[provider("submit")]) for _ in range(10)]
-    refused = [refusal(429, 50001, "burst", upstream=[provider("submit")] if leak else []) for _ in range(11)]
+    seen = None if not wired else [provider("submit")] if leak else []
+    refused = [refusal(429, 50001, "burst", upstream=seen) for _ in range(11)]
     reads = (balance(1000, "before", situation="burst"), balance(final, "final", situation="burst"))
     return _seen(*good, *refused, *reads)
 
@@ -128,6 +129,14 @@ def test_trace_of_a_rate_limited_submission_is_caught() -> None:
     assert _worst(_submissions(600)) == {Outcome.MET}
     assert _worst(_submissions(600, leak=True)) == {Outcome.MET, Outcome.BROKEN}
     assert _worst(_submissions(160)) == {Outcome.MET, Outcome.BROKEN}
+
+
+def test_trace_at_the_provider_is_not_judged_where_it_is_not_seen() -> None:
+    unwired = _submissions(600, wired=False)
+    assert _worst(unwired) == {Outcome.MET, Outcome.NOT_VERIFIED}
+    found = tasks_limits.leaves_no_trace(unwired, 40)
+    assert {finding.missing for finding in found[:-1]} == {"upstream"}
+    assert _worst(_submissions(160, wired=False)) == {Outcome.NOT_VERIFIED, Outcome.BROKEN}
 
 
 def test_window_kind_is_reported_and_never_accuses() -> None:

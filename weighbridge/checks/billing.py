@@ -1,7 +1,8 @@
 """Rules about money on the chat surfaces: balance before and after, against the price of the usage.
 
 Charges are differences of readings, so a rule needs two readings and a rate card; what it cannot see is
-not verified. A charge below a hundred times the balance's resolution is not judged.
+not verified. Amounts that differ by less than the balance's resolution are the same, and an expected charge
+below a hundred times it is not judged.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from weighbridge.checks.findings import is_int, member, needs, situation
+from weighbridge.checks import aimlapi_streams, message_events, streams
+from weighbridge.checks.findings import is_int, member, needs, outcome_of, situation
+from weighbridge.checks.limits import unless_limited
 from weighbridge.evidence import Call, Observation, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, Usage, price, usd
 from weighbridge.scenario import Scenario
@@ -72,8 +75,18 @@ def _finding(case: Case, ok: bool, required: str, observed: str) -> Finding:
     )
 
 
+def _resolution(facts: RunFacts) -> int:
+    """Pico-dollars of the smallest change that the dollar balance shows."""
+    return facts.resolution.get("chat", facts.resolution.get("messages", 1))
+
+
+def _same(one: int, other: int, facts: RunFacts) -> bool:
+    """Whether a balance of this resolution shows two amounts as one; exact where every step is shown."""
+    return abs(one - other) < _resolution(facts)
+
+
 def _visible(case: Case, expected: int, facts: RunFacts) -> Finding | None:
-    resolution = facts.resolution.get("chat", 1)
+    resolution = _resolution(facts)
     if expected < MIN_STEPS * resolution:
         return Finding(
             Outcome.NOT_VERIFIED,
@@ -145,7 +158,7 @@ def charged_the_price(
             blocked
             or _finding(
                 case,
-                abs(case.charged - expected) < facts.resolution.get("chat", 1),
+                _same(case.charged, expected, facts),
                 f"a charge of {usd(expected)}{tier}",
                 f"{usd(case.charged)}{_explained(case, expected)}",
             )
@@ -173,12 +186,14 @@ def tier_is_reported(observation: Observation, facts: RunFacts, name: str) -> li
         if isinstance(standard, Finding) or isinstance(long, Finding):
             findings.append(standard if isinstance(standard, Finding) else needs("rates"))
             continue
-        reading = {
-            standard: "standard rate: 272K is read as 278,528",
-            long: "long-context rate: 272K is read as 272,000",
-        }.get(case.charged)
+        readings = (
+            (standard, "standard rate: 272K is read as 278,528"),
+            (long, "long-context rate: 272K is read as 272,000"),
+        )
+        reading = next((text for amount, text in readings if _same(case.charged, amount, facts)), None)
         findings.append(
-            _finding(
+            _visible(case, standard, facts)
+            or _finding(
                 case,
                 reading is not None,
                 "one of the two tiers",
@@ -188,30 +203,46 @@ def tier_is_reported(observation: Observation, facts: RunFacts, name: str) -> li
     return findings
 
 
-def charged_nothing(observation: Observation, name: str) -> list[Finding]:
-    """A situation that must cost nothing cost nothing."""
-    found = cases(observation, name)
-    if isinstance(found, Finding):
-        return [found]
-    return [
-        _finding(case, case.charged == 0, "nothing charged", f"{usd(case.charged)} charged") for case in found
-    ]
+def failed(call: Call) -> bool:
+    """Whether the caller holds no whole answer: no success, or a stream without its normal ending."""
+    response = call.exchange.response
+    if not call.exchange.ok or response is None:
+        return True
+    if not call.streamed or response.json is not None:
+        return False
+    if call.surface == "messages":
+        message = message_events.read(call)
+        return bool(message.errors) or not message.of("message_stop")
+    stream = streams.read(call)
+    if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.pieces):
+        return True
+    return bool(stream.errors) or not stream.finishes
 
 
-def charged_nothing_if_failed(observation: Observation, name: str) -> list[Finding]:
-    """As `charged_nothing`, for cases whose call failed as planned."""
+def charged_nothing_if_failed(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """Calls that failed cost nothing; a call that was served after all may have its price and is not judged."""
     found = cases(observation, name)
     if isinstance(found, Finding):
         return [found]
     findings = []
     for case in found:
-        failed = [call for call in case.calls if not call.exchange.ok or call.scenario is not None]
-        if not failed:
-            findings.append(needs("upstream"))
+        served = next((call for call in case.calls if not failed(call)), None)
+        if served is not None:
+            findings.append(
+                Finding(
+                    Outcome.NOT_VERIFIED,
+                    observed=f"the call did not fail: {outcome_of(served)} ({case.label})",
+                    evidence=case.evidence,
+                    inside_scope=True,
+                )
+            )
             continue
         findings.append(
             _finding(
-                case, case.charged == 0, "a failed call is charged nothing", f"{usd(case.charged)} charged"
+                case,
+                _same(case.charged, 0, facts),
+                "a failed call is charged nothing",
+                f"{usd(case.charged)} charged",
             )
         )
     return findings
@@ -240,7 +271,7 @@ def refusals_cost_nothing(
         return due
     moved = before.amount - after.amount
     return Finding(
-        Outcome.MET if moved == due else Outcome.BROKEN,
+        Outcome.MET if _same(moved, due, facts) else Outcome.BROKEN,
         "refused calls change no balance",
         f"{usd(moved - due)} charged beyond the served calls, over {len(refused)} refused calls",
         tuple(call.id for call in refused[:5]),
@@ -287,9 +318,10 @@ def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Fi
             findings.append(expected)
             continue
         findings.append(
-            _finding(
+            _visible(case, expected, facts)
+            or _finding(
                 case,
-                case.charged == expected,
+                _same(case.charged, expected, facts),
                 f"failed call and repetition cost {usd(expected)} together",
                 f"{usd(case.charged)}{_explained(case, expected)}",
             )
@@ -299,6 +331,9 @@ def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Fi
 
 def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list[Finding]:
     """Over a burst that met 429s, the account paid for the served calls and for nothing else."""
+    blocked = unless_limited(observation)
+    if blocked is not None:
+        return [blocked]
     before, after = observation.money("group-burst", "before"), observation.money("group-burst", "after")
     if before is None or after is None:
         return [needs("balance")]
@@ -306,13 +341,15 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
     total = _due_for_served(calls, facts)
     if isinstance(total, Finding):
         return [total]
-    charged = before.amount - after.amount
+    refused = tuple(call for call in calls if call.exchange.status == 429)[:3]
+    case = Case("group-burst", refused, before.amount - after.amount)
     return [
-        Finding(
-            Outcome.MET if charged == total else Outcome.BROKEN,
+        _visible(case, total, facts)
+        or _finding(
+            case,
+            _same(case.charged, total, facts),
             f"only served calls are charged: {usd(total)}",
-            f"{usd(charged)} charged",
-            tuple(call.id for call in calls if call.exchange.status == 429)[:3],
+            f"{usd(case.charged)} charged",
         )
     ]
 
@@ -335,15 +372,18 @@ def written_at_its_rate(observation: Observation, facts: RunFacts, name: str) ->
         )
         unwritten = expected_price(replace(case, calls=plain), facts)
         required = f"a charge of {usd(expected)}, written tokens at the cache-write rate"
-        if case.charged == unwritten and case.charged != expected:
+        blocked = _all_served(case) or _visible(case, expected, facts)
+        if blocked is not None:
+            findings.append(blocked)
+            continue
+        exact = _same(case.charged, expected, facts)
+        if isinstance(unwritten, int) and _same(case.charged, unwritten, facts) and not exact:
             observed = (
                 f"{usd(case.charged)}: written tokens at the input rate (reading C5, W = 0) ({case.label})"
             )
             findings.append(Finding(Outcome.ALTERNATIVE, required, observed, case.evidence))
             continue
-        findings.append(
-            _all_served(case) or _finding(case, case.charged == expected, required, usd(case.charged))
-        )
+        findings.append(_finding(case, exact, required, usd(case.charged)))
     return findings
 
 
@@ -358,9 +398,10 @@ def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> l
         findings.append(
             expected
             if isinstance(expected, Finding)
-            else _finding(
+            else _visible(case, expected, facts)
+            or _finding(
                 case,
-                0 <= case.charged <= expected,
+                -_resolution(facts) < case.charged < expected + _resolution(facts),
                 f"at most {usd(expected)}",
                 f"{usd(case.charged)} charged",
             )

@@ -36,7 +36,8 @@ def burst_meets_429(observation: Observation) -> Finding:
     )
 
 
-def _unless_limited(observation: Observation) -> Finding | None:
+def unless_limited(observation: Observation) -> Finding | None:
+    """Why nothing about a refused call can be judged: the burst is missing, or met no 429."""
     burst = _burst(observation)
     if isinstance(burst, Finding):
         return burst
@@ -47,7 +48,7 @@ def _unless_limited(observation: Observation) -> Finding | None:
 
 def other_group_serves(observation: Observation) -> list[Finding]:
     """While one group is at its limit another serves."""
-    blocked = _unless_limited(observation)
+    blocked = unless_limited(observation)
     if blocked is not None:
         return [blocked]
     return [
@@ -58,7 +59,7 @@ def other_group_serves(observation: Observation) -> list[Finding]:
 
 def group_recovers(observation: Observation) -> list[Finding]:
     """After backing off, the group serves again."""
-    blocked = _unless_limited(observation)
+    blocked = unless_limited(observation)
     if blocked is not None:
         return [blocked]
     calls = observation.where("group-recovered")
@@ -78,10 +79,11 @@ def retry_after_parses(observation: Observation) -> list[Finding]:
 
 def limited_call_reaches_no_provider(observation: Observation) -> list[Finding]:
     """A 429 of the gateway's own causes no upstream POST."""
-    burst = _burst(observation)
-    if isinstance(burst, Finding):
-        return [burst]
-    return [posts.none_at_all(call) for call in burst[1]]
+    blocked = unless_limited(observation)
+    if blocked is not None:
+        return [blocked]
+    refused = [call for call in observation.where("group-burst") if call.exchange.status == 429]
+    return [posts.none_at_all(call) for call in refused]
 
 
 def groups_use_their_channels(observation: Observation) -> list[Finding]:

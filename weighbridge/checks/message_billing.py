@@ -15,9 +15,10 @@ def charged_the_price(observation: Observation, facts: RunFacts, *names: str) ->
     return [finding for name in names for finding in billing.charged_the_price(observation, facts, name)]
 
 
-def failures_are_free(observation: Observation, *names: str) -> list[Finding]:
+def failures_are_free(observation: Observation, facts: RunFacts, *names: str) -> list[Finding]:
     """In each situation the call failed as planned and cost nothing."""
-    return [finding for name in names for finding in billing.charged_nothing_if_failed(observation, name)]
+    found = [billing.charged_nothing_if_failed(observation, facts, name) for name in names]
+    return [finding for findings in found for finding in findings]
 
 
 def repetitions_are_billed_once(observation: Observation, facts: RunFacts, *names: str) -> list[Finding]:

@@ -130,7 +130,7 @@ def _piece(index: int, event: Event) -> Piece | None:
         return None
     try:
         parsed = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     return Piece(index, event.at, event.data, parsed if isinstance(parsed, dict) else None, event.complete)
 

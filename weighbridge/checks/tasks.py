@@ -233,13 +233,15 @@ def ids_are_new(calls: Sequence[Call], *, expected: int = 2) -> Finding:
 
 
 def creates_nothing(call: Call) -> Finding:
-    """A refused submission has no id and, where the provider is seen, reached none."""
+    """A refused submission has no id and reached no provider; the latter is not known where none is seen."""
     status = call.exchange.status
     if status is None or call.exchange.ok:
         return unjudged(call, f"not refused: {outcome_of(call)}")
     required = "no task: no id in the refusal, no call at the provider"
     if isinstance(member(call.exchange.json, "id"), str):
         return broken(call, required, f"{status} with id {member(call.exchange.json, 'id')!r}")
+    if call.posts is None:
+        return needs("upstream")
     return holds(call, not call.posts, required, f"{call.posts} provider calls after {status}")
 
 

@@ -8,6 +8,7 @@ sight of `failed`) are read through the API, because a hook may lag.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weighbridge.checks.findings import (
@@ -169,6 +170,34 @@ def costs(observation: Observation, situation: str, role: str | None, price: int
     )
 
 
+def _debit_seen(role: str | None, observations: Sequence[Observation]) -> bool:
+    """Whether any task of that role was seen to take credits, at whatever moment."""
+    for observation in observations:
+        taken = dict.fromkeys(call.situation for call in observation if call.role == role)
+        for situation in (name for name in taken if ":" not in name):
+            for moment in ("submitted", "seen", "final"):
+                seen = change(observation, situation, role, "before", moment)
+                if isinstance(seen, Change) and seen.taken > 0:
+                    return True
+    return False
+
+
+def _of_a_debit(found: Finding, role: str | None, *observations: Observation) -> Finding:
+    """The finding about a refund, but none that is met only because nothing was ever taken.
+
+    A task that failed before the first reading may have been refunded by then, so a debit that another task
+    of the role showed will do.
+    """
+    if found.outcome is not Outcome.MET or _debit_seen(role, observations):
+        return found
+    return Finding(
+        Outcome.NOT_VERIFIED,
+        observed=f"no debit was seen, so no refund can be ({role})",
+        evidence=found.evidence,
+        inside_scope=True,
+    )
+
+
 def given_back(observation: Observation, situation: str, role: str | None) -> Finding:
     """Something of the debit came back."""
     debit = change(observation, situation, role, "before", "submitted")
@@ -178,13 +207,9 @@ def given_back(observation: Observation, situation: str, role: str | None) -> Fi
     if isinstance(left, Finding):
         return left
     seen = f"{_say(debit.taken)} at submission, {_say(left.taken)} in the end ({situation}, {role})"
-    # A task that failed before the first reading may have been refunded by then.
-    return judge(
-        left.taken <= 0 or left.taken < debit.taken,
-        "the debit of a failed task is given back",
-        seen,
-        left.evidence,
-    )
+    ok = left.taken <= 0 or left.taken < debit.taken
+    found = judge(ok, "the debit of a failed task is given back", seen, left.evidence)
+    return _of_a_debit(found, role, observation)
 
 
 def refunded_when_seen(observation: Observation, situation: str, role: str | None) -> Finding:
@@ -193,7 +218,8 @@ def refunded_when_seen(observation: Observation, situation: str, role: str | Non
     if isinstance(seen, Finding):
         return seen
     required = "the refund is in the balance when failed is first seen"
-    return judge(seen.taken <= 0, required, f"{_say(seen.taken)} ({situation}, {role})", seen.evidence)
+    found = judge(seen.taken <= 0, required, f"{_say(seen.taken)} ({situation}, {role})", seen.evidence)
+    return _of_a_debit(found, role, observation)
 
 
 def change_by_api(
@@ -209,28 +235,29 @@ def refunded_once(observation: Observation, situation: str, role: str | None) ->
     seen = change(observation, situation, role, "before", "final")
     if isinstance(seen, Finding):
         return seen
-    return judge(
-        seen.taken >= 0,
-        "one refund, however often is polled",
-        f"{_say(seen.taken)} ({situation}, {role})",
-        seen.evidence,
-    )
+    required = "one refund, however often is polled"
+    found = judge(seen.taken >= 0, required, f"{_say(seen.taken)} ({situation}, {role})", seen.evidence)
+    return _of_a_debit(found, role, observation)
 
 
-def restored(observation: Observation, situation: str, role: str | None) -> Finding:
-    """In the end the balance is what it was before."""
+def restored(observation: Observation, situation: str, role: str | None, *others: Observation) -> Finding:
+    """In the end the balance is what it was before; a debit may have been seen among the others."""
     seen = change(observation, situation, role, "before", "final")
     if isinstance(seen, Finding):
         return seen
-    return judge(
-        seen.taken == 0,
-        "in the end the balance is as before",
-        f"{_say(seen.taken)} ({situation}, {role})",
-        seen.evidence,
-    )
+    required = "in the end the balance is as before"
+    found = judge(seen.taken == 0, required, f"{_say(seen.taken)} ({situation}, {role})", seen.evidence)
+    return _of_a_debit(found, role, observation, *others)
 
 
-def race_refunded_once(observation: Observation, role: str | None) -> Finding:
+def failure_is_free(observation: Observation, situation: str, role: str | None) -> Finding:
+    """An accepted task that failed got its debit back; a submission that was refused took nothing."""
+    if role in roles(observation, situation):
+        return restored(observation, situation, role)
+    return takes_nothing(observation, situation, role, what="a refused submission")
+
+
+def race_refunded_once(observation: Observation, role: str | None, *others: Observation) -> Finding:
     """Many polls around the failure, and the balance is as before; a few served polls are no race."""
     polls = [call for call in observation.where("race:poll") if call.exchange.ok]
     if len(polls) < 10:
@@ -239,7 +266,7 @@ def race_refunded_once(observation: Observation, role: str | None) -> Finding:
             observed=f"only {len(polls)} polls were served around the failure",
             missing="accounts: a hook that takes {requests_per_second}",
         )
-    return restored(observation, "race", role)
+    return restored(observation, "race", role, *others)
 
 
 def whole_credits(call: Call) -> Finding:

@@ -64,7 +64,7 @@ async def _long_input(lab: Lab, role: str, who: Principal) -> None:
     lab.calls.append(replace(call, exchange=replace(call.exchange, request=request)))
 
 
-@probe("aimlapi", needs=("upstream",))
+@probe("aimlapi", stage=Stage.PACED, needs=("upstream",))
 async def aimlapi_pacing(lab: Lab) -> None:
     """A slow stream, to see whether pieces are relayed as they come; and one that the client leaves."""
     role = lab.roles("aimlapi")[0]

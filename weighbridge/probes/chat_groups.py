@@ -38,6 +38,9 @@ async def chat_group_limit(lab: Lab) -> None:
         lab.miss("*", "groups.<name>.requests_per_second")
         return
     name, limit = limited
+    if int(limit) * BURST_FACTOR + 1 > tolerances.MAX_BURST:
+        lab.miss("*", f"a group with at most {tolerances.MAX_BURST // BURST_FACTOR} requests per second")
+        return
     other = next(group for group in lab.target.groups if group != name)
     role = lab.roles("chat")[0]
     async with lab.alone("chat") as who:

@@ -120,7 +120,7 @@ async def _conversation(lab: Lab, role: str, who: Principal) -> None:
     await lab.chat(role, "conversation", who, change=change, correlation_id=id_)
 
 
-@probe("chat", needs=("upstream",))
+@probe("chat", stage=Stage.PACED, needs=("upstream",))
 async def chat_pacing(lab: Lab) -> None:
     """A slow stream, to see whether pieces are relayed as they come; and one that the client leaves."""
     slow = Scenario(chunks=21, gap_ms=30, ttft_ms=0)

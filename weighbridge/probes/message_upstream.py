@@ -132,7 +132,7 @@ def _shortened(call: Call) -> Call:
     return replace(call, exchange=replace(call.exchange, request=request))
 
 
-@probe("messages", needs=("upstream",))
+@probe("messages", stage=Stage.PACED, needs=("upstream",))
 async def message_pacing(lab: Lab) -> None:
     """A slow stream, to see whether events are relayed as they come; and one that the client leaves."""
     slow = Scenario(chunks=21, gap_ms=30, ttft_ms=0)
