@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -249,11 +252,35 @@ def _top(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point: every error of ours is one sentence on standard error, and the right exit code."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(args=arguments, standalone_mode=True)
     except WeighbridgeError as error:
         sys.stderr.write(f"weighbridge: {error}\n")
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
-        sys.stderr.write("weighbridge: interrupted\n")
+        _tell_interrupted()
         sys.exit(int(ExitCode.INTERRUPTED))
+    except SystemExit as leaving:
+        # Typer answers an interruption itself, with this code and without a word.
+        if leaving.code == ExitCode.INTERRUPTED:
+            _tell_interrupted()
+        raise
+
+
+def _tell_interrupted() -> None:
+    sys.stderr.write("weighbridge: interrupted\n")
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """SIGTERM as Ctrl-C, so that everything that tidies up after Ctrl-C does so here.
+
+    Raises:
+        KeyboardInterrupt: unless the running event loop takes the interruption over.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
+    else:  # ignored, as in a shell's background job
+        raise KeyboardInterrupt

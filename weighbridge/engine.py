@@ -103,6 +103,14 @@ def _blocked(probe: Probe, target: Target) -> str | None:
     return next((name for name in probe.needs if name not in declared), None)
 
 
+def first_cause(problem: Exception) -> Exception:
+    """What went wrong inside a task group: our own first sentence if there is one, else the first error."""
+    while isinstance(problem, ExceptionGroup):
+        ours = problem.subgroup(WeighbridgeError)
+        problem = (ours or problem).exceptions[0]
+    return problem
+
+
 async def _observe(probe: Probe, shared: Shared) -> Observation:
     lab = Lab(shared, probe.name)
     error = None
@@ -111,7 +119,12 @@ async def _observe(probe: Probe, shared: Shared) -> Observation:
     except WeighbridgeError as problem:
         error = str(problem)
     except Exception as problem:  # noqa: BLE001 - one broken probe must not lose what the others saw
-        error = f"the probe {probe.name} failed: {type(problem).__name__}: {problem}"
+        cause = first_cause(problem)
+        error = (
+            str(cause)
+            if isinstance(cause, WeighbridgeError)
+            else f"the probe {probe.name} failed: {type(cause).__name__}: {cause}"
+        )
     return Observation(
         probe=probe.name,
         calls=tuple(lab.calls),

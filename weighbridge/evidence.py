@@ -75,7 +75,7 @@ class Response:
         """The body as JSON, or None where it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested without end is no JSON that anybody can use
             return None
 
     @cached_property
@@ -161,7 +161,7 @@ class UpstreamCall:
         """The received body as JSON, or None."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     @property

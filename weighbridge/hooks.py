@@ -72,6 +72,11 @@ def fill(template: str, values: Mapping[str, str], *, quote: bool = False) -> st
     return _PLACEHOLDER.sub(one, template)
 
 
+def _reason(error: ValueError) -> str:
+    """The cause without the text that could not be encoded: that may be a key."""
+    return f"a character is not {error.encoding}" if isinstance(error, UnicodeEncodeError) else str(error)
+
+
 @dataclass(frozen=True, slots=True)
 class HookRunner:
     """Runs hooks; commands only when the operator allowed them."""
@@ -93,9 +98,13 @@ class HookRunner:
         body = b"" if hook.body is None else fill(hook.body, values, quote=True).encode()
         if body:
             headers = (*headers, ("Content-Type", "application/json"))
-        seen = await exchange(
-            Request(hook.method, url, headers, body), id="hook", epoch=time.perf_counter(), timeouts=_TIMEOUTS
-        )
+        request = Request(hook.method, url, headers, body)
+        try:
+            seen = await exchange(request, id="hook", epoch=time.perf_counter(), timeouts=_TIMEOUTS)
+        except ValueError as error:  # URL and headers come from the target file, filled in just now
+            raise HookError(
+                f"the hook {hook.method} {url} cannot be sent: {_reason(error)}; correct its url and headers"
+            ) from error
         if seen.ending is not Ending.COMPLETE or seen.status is None or not 200 <= seen.status < 300:
             raise HookError(
                 f"the hook {hook.method} {url} failed: {seen.detail or f'it answered {seen.status}'}"
@@ -126,7 +135,7 @@ class HookRunner:
         text = out.decode(errors="replace").strip()
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HookError(
                 f"the hook command {words[0]!r} printed {text[:80]!r}, which is neither JSON nor a number"
             ) from None

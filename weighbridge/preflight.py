@@ -43,16 +43,26 @@ def _mentions_model(call: Call, model: str) -> bool:
     return "model" in text or model.lower() in text
 
 
-def stop_reason(call: Call, who: Principal, url: str) -> Exception | None:
-    """Why a run against this target makes no sense, or None if the plain call went well. Pure."""
+def stop_reason(call: Call, who: Principal, url: str, *, by_options: bool = False) -> Exception | None:
+    """Why a run against this target makes no sense, or None if the plain call went well. Pure.
+
+    Args:
+        call: the plain call.
+        who: the principal that made it.
+        url: the surface's URL.
+        by_options: URL, key and model came from the command line, so the remedy names its options.
+    """
+    url_place = "--target" if by_options else f"surfaces.{call.surface}.url"
+    key_place = "the variable of --key-env" if by_options else f"principals.{who.name}.key"
+    model_place = "--model" if by_options else f"models.{call.role}"
     seen = call.exchange
     if seen.ending in _NO_ANSWER and seen.status is None:
         if seen.ending is Ending.REFUSED:
             return UnreachableError(
-                f"nothing listens at {url} ({seen.detail}); start the gateway or correct surfaces.{call.surface}.url"
+                f"nothing listens at {url} ({seen.detail}); start the gateway or correct {url_place}"
             )
         return UnreachableError(
-            f"{url} does not answer as an HTTP server ({seen.detail}); correct surfaces.{call.surface}.url"
+            f"{url} does not answer as an HTTP server ({seen.detail}); correct {url_place}"
         )
     if seen.status == 403 and call.surface == "aimlapi":
         # docs: AI/ML API, Errors 4xx: this vendor says 403 where an account is empty, and 401 for a bad key.
@@ -61,17 +71,17 @@ def stop_reason(call: Call, who: Principal, url: str) -> Exception | None:
         )
     if seen.status in {401, 403}:
         return KeyRefusedError(
-            f"the target refuses the key of {who.name} ({seen.status}: {_excerpt(call)}); put a working key into principals.{who.name}.key"
+            f"the target refuses the key of {who.name} ({seen.status}: {_excerpt(call)}); put a working key into {key_place}"
         )
     if call.surface == "tasks" or seen.ok:
         return None
     if call.model is not None and seen.status in {400, 404, 422} and _mentions_model(call, call.model):
         return UnknownModelError(
-            f"the target does not serve the model {call.model!r} ({seen.status}: {_excerpt(call)}); correct models.{call.role}"
+            f"the target does not serve the model {call.model!r} ({seen.status}: {_excerpt(call)}); correct {model_place}"
         )
     if seen.status == 404:
         return UnreachableError(
-            f"{call.exchange.request.url} answers 404: there is no such route; correct surfaces.{call.surface}.url"
+            f"{call.exchange.request.url} answers 404: there is no such route; correct {url_place}"
         )
     if seen.status in {402, 429}:
         return HarnessError(
@@ -100,7 +110,9 @@ async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
         else:
             plain = [await lab.ask(surface, role, "preflight", who) for role in lab.roles(surface)]
         for call in plain:
-            reason = stop_reason(call, who, lab.target.surfaces[surface].url)
+            reason = stop_reason(
+                call, who, lab.target.surfaces[surface].url, by_options=lab.target.by_options
+            )
             if reason is not None:
                 raise reason
         calls += plain

@@ -9,14 +9,15 @@ a benign variant is accused when any row becomes `fail`.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from weighbridge.errors import ExitCode, UsageError, WeighbridgeError, nearest
 from weighbridge.judgement import Judgement, judge_rows
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.report.console import Console
+from weighbridge.report.document import require_file, write
 from weighbridge.suite import Check, judge_directly, load_checks
 from weighbridge.verdict import Verdict
 
@@ -169,13 +171,26 @@ def _prove_in_worker(kind: str, id_: str) -> Proof:
         return runner.run(_prove_alone(kind, id_))
 
 
+def _begin_worker() -> None:
+    """A worker leaves Ctrl-C to its parent, and ends with it, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(int(ExitCode.INTERRUPTED))
+
+
 def _run(ids: Sequence[str], console: Console) -> list[Proof]:
     """Judge all gateways in worker processes; in the order of their declaration, however they finish."""
     jobs = _jobs(ids)
     proofs: dict[tuple[str, str], Proof] = {}
     # A gateway under judgement waits more than it computes, so each core takes two.
     workers = min(len(jobs), 2 * (os.cpu_count() or 1))
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker)
     try:
         futures = {pool.submit(_prove_in_worker, *job): job for job in jobs}
         for number, future in enumerate(as_completed(futures), 1):
@@ -187,6 +202,11 @@ def _run(ids: Sequence[str], console: Console) -> list[Proof]:
             if proof.kind == "defect" and not proof.good and len(jobs) > 1:
                 proofs[job] = pool.submit(_prove_in_worker, *job).result()
                 console.line(_line(proofs[job], len(jobs), len(jobs)) + ", judged again alone")
+    except BaseException:
+        # Whatever ends us early, no worker goes on alone; a gateway is judged for many seconds.
+        for worker in active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
     return [proofs[job] for job in jobs]
@@ -244,15 +264,16 @@ def prove(ids: Sequence[str], json_file: Path | None) -> ExitCode:
     """Judge defects and variants, print each, and fail if one survives or is accused.
 
     Raises:
-        UsageError: an unknown id.
+        UsageError: an unknown id, or a file that cannot be written.
     """
+    if json_file is not None:
+        require_file("--json", json_file)
     console = Console()
     began = time.monotonic()
     proofs = _run(ids, console)
     document = matrix(proofs)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write(document, json_file)
     killed = sum(1 for proof in proofs if proof.kind == "defect" and proof.good)
     defects = len(document["defects"])
     spared = len(document["variants"]) - len(document["accused"])

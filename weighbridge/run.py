@@ -17,8 +17,9 @@ from weighbridge.errors import ExitCode, UnreachableError, UsageError
 from weighbridge.locate import folder
 from weighbridge.plugin import RunPlugin, attach_probe_fixtures
 from weighbridge.report.console import Console, summary_lines
+from weighbridge.report.document import require_file, require_folder
 from weighbridge.session import RunOptions, RunSession
-from weighbridge.target import Target, from_url, load
+from weighbridge.target import Target, from_url, key_problem, load
 
 
 def resolve_target(
@@ -47,6 +48,8 @@ def resolve_target(
         raise UsageError(
             f"--key-env {key_env}: the environment has no variable {key_env}; export the key under that name"
         )
+    if problem := key_problem(key):
+        raise UsageError(f"--key-env {key_env}: the key in {key_env} {problem}")
     return from_url(text, key=key, model=model, profiles=profiles)
 
 
@@ -77,6 +80,18 @@ def _pytest_arguments(options: RunOptions, scratch: Path) -> list[str]:
     return arguments
 
 
+def _require_places(options: RunOptions, session: RunSession) -> None:
+    """Every place of the results can be written to; found out before the run, not after it."""
+    if options.out is not None:
+        require_folder("--out", options.out)
+    else:
+        require_folder("the folder", session.folder.parent)
+    if options.json_file is not None:
+        require_file("--json", options.json_file)
+    if options.allure is not None:
+        require_folder("--allure", options.allure)
+
+
 def run(options: RunOptions) -> ExitCode:
     """Run, print, write the report; never raises for what a target does.
 
@@ -86,6 +101,7 @@ def run(options: RunOptions) -> ExitCode:
     console = Console()
     attach_probe_fixtures()
     session = RunSession(options)
+    _require_places(options, session)
     plugin = RunPlugin(session, progress=console.progress)
     plugins: list[object] = [plugin]
     if options.allure is not None:

@@ -24,7 +24,7 @@ from weighbridge import evidence_file
 from weighbridge.catalogue import Catalogue
 from weighbridge.catalogue import load as load_catalogue
 from weighbridge.engine import Evidence, Progress, Settings, gather
-from weighbridge.errors import ExitCode, UsageError
+from weighbridge.errors import ExitCode, HarnessError, UsageError
 from weighbridge.judgement import Judgement, exit_code, judge_rows
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.report import document as report
@@ -160,12 +160,12 @@ class RunSession:
         return exit_code(judgement, require_claim=self.options.require_claim)
 
     def write(self, document: Mapping[str, Any]) -> Path:
-        """Write report.json and the evidence; returns the report's path."""
+        """Write report.json and the evidence; returns the report's path.
+
+        Raises:
+            HarnessError: a place that could be written to before the run cannot be any more.
+        """
         assert self.evidence is not None and self.plan is not None and self.target is not None  # noqa: S101, PT018
-        path = self.folder / "report.json"
-        report.write(document, path)
-        if self.options.json_file is not None:
-            report.write(document, self.options.json_file)
         context = {
             "id": self.id,
             "started": self.started.isoformat(timespec="seconds"),
@@ -178,7 +178,17 @@ class RunSession:
             },
             "target": document["target"],
         }
-        evidence_file.write(self.evidence, self.folder / "evidence.ndjson", context)
+        path = self.folder / "report.json"
+        try:
+            report.write(document, path)
+            if self.options.json_file is not None:
+                report.write(document, self.options.json_file)
+            evidence_file.write(self.evidence, self.folder / "evidence.ndjson", context)
+        except OSError as error:
+            raise HarnessError(
+                f"the results cannot be written to {error.filename or self.folder}: {error.strerror or error}; "
+                "make room or choose another --out or --json"
+            ) from error
         return path
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from yaml.composer import ComposerError
 
 from weighbridge.errors import TargetFileError, UsageError, nearest
 from weighbridge.locate import folder
@@ -27,6 +28,9 @@ from weighbridge.money import pico_from_usd, pico_per_token
 
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)\Z")
+#: What no header can carry: control characters (a line break ends it), and what is not latin-1.
+_NOT_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
+_NOT_IN_URL = re.compile(r"[^\x21-\x7e]")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 #: Where each surface puts its main POST, below the surface's URL.
@@ -121,6 +125,11 @@ class Target:
     ca_file: str | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
+
+    @property
+    def by_options(self) -> bool:
+        """Whether a URL on the command line named it, rather than a target file."""
+        return "://" in self.place
 
     def uses_commands(self) -> list[str]:
         """The names of hooks that run a command on this machine."""
@@ -224,6 +233,22 @@ def _text_keys(value: Any) -> Any:
     return [_text_keys(item) for item in value] if isinstance(value, list) else value
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: the first value would be lost without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise ComposerError(
+                        None, None, f"the key {key.value!r} stands here twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return node
+
+
 def load(path: Path, variables: Mapping[str, str] | None = None) -> Target:
     """Read a target file; `variables` stand in for the environment.
 
@@ -237,7 +262,7 @@ def load(path: Path, variables: Mapping[str, str] | None = None) -> Target:
     except UnicodeDecodeError as error:
         raise TargetFileError(f"the target file {path} is not UTF-8 text") from error
     try:
-        document = _text_keys(yaml.safe_load(text))
+        document = _text_keys(yaml.load(text, _Loader))  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -245,6 +270,12 @@ def load(path: Path, variables: Mapping[str, str] | None = None) -> Target:
         raise TargetFileError(
             f"{path}{where}: not valid YAML: {problem}; complete or correct that line"
         ) from error
+    except RecursionError as error:
+        raise TargetFileError(
+            f"{path}: not valid YAML: nested without end; write a mapping that does not contain itself"
+        ) from error
+    except ValueError as error:
+        raise TargetFileError(f"{path}: not valid YAML: {error}; correct or quote that value") from error
     if not isinstance(document, dict):
         raise TargetFileError(
             f"{path}: a target file is a mapping that begins with `name:`; see docs/target-file.md"
@@ -294,14 +325,52 @@ def _by_surface(raw: Mapping[str, Any] | None, surfaces: Mapping[str, Surface]) 
     return {name: _hook(item) for name, item in raw.items()}
 
 
+def url_problem(url: str) -> str | None:
+    """What is wrong with an http(s) URL, as the end of a sentence, or None if calls can be sent to it."""
+    if _NOT_IN_URL.search(url):
+        return "has a space or a character beyond ASCII; percent-encode it (a host name: as xn--...)"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return f"is no URL ({error}); write http://host:port/v1"
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return "is no http(s) URL; write http://host:port/v1"
+    if port == 0:
+        return "has the port 0; write one from 1 to 65535"
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        return "has a host name with an empty part or one of more than 63 characters; correct it"
+    return None
+
+
+def key_problem(key: str) -> str | None:
+    """Why a key cannot be sent in a header, as the end of a sentence that does not tell it, or None."""
+    if _NOT_IN_HEADER.search(key):
+        return "has a line break, a control character or one beyond latin-1; no header can carry it, so correct the key"
+    return None
+
+
 def _surface(name: str, raw: Mapping[str, Any], shared: tuple[tuple[str, str], ...], path: str) -> Surface:
     url = str(raw["url"]).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise TargetFileError(
-            f"{path}, surfaces.{name}.url: {raw['url']!r} is no http(s) URL; write http://host:port/v1"
-        )
-    return Surface(name, url, raw.get("auth", "bearer"), shared + _pairs(raw.get("headers")))
+    if problem := url_problem(url):
+        raise TargetFileError(f"{path}, surfaces.{name}.url: {raw['url']!r} {problem}")
+    headers = shared + _pairs(raw.get("headers"))
+    for header, value in headers:
+        if _NOT_IN_HEADER.search(header + value):
+            raise TargetFileError(
+                f"{path}, the header {header!r} of surfaces.{name} has a line break, a control character or "
+                "one beyond latin-1; correct it"
+            )
+    return Surface(name, url, raw.get("auth", "bearer"), headers)
+
+
+def _simulator(raw: Mapping[str, Any], path: str) -> str | None:
+    url = str(raw.get("simulator") or "").rstrip("/")
+    if url and (problem := url_problem(url)):
+        raise TargetFileError(f"{path}, upstream.simulator: {url!r} {problem}")
+    return url or None
 
 
 def _convert(raw: Mapping[str, Any], path: str) -> Target:
@@ -314,6 +383,8 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
             raise TargetFileError(
                 f"{path}, principals.{name}: there is no surface {surface!r}{nearest(surface, surfaces)}; name it <surface>.<role>"
             )
+        if problem := key_problem(item["key"]):
+            raise TargetFileError(f"{path}, principals.{name}.key: the key {problem}")
         principals[name] = Principal(
             surface,
             role,
@@ -362,7 +433,7 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
             for what, item in (raw.get("hooks") or {}).items()
             for name, hook in _by_surface(item, surfaces).items()
         },
-        simulator=str((raw.get("upstream") or {}).get("simulator") or "").rstrip("/") or None,
+        simulator=_simulator(raw.get("upstream") or {}, path),
         features={str(k): bool(v) for k, v in (raw.get("features") or {}).items()},
         groups={str(k): (v or {}).get("requests_per_second") for k, v in (raw.get("groups") or {}).items()},
         assets=dict(_pairs(raw.get("assets"))),
@@ -379,13 +450,15 @@ def from_url(url: str, *, key: str, model: str, profiles: tuple[str, ...] = ()) 
     """A target from a bare URL: the generic profile, one key, one model, nothing else known.
 
     Raises:
-        UsageError: the URL is no http(s) URL, or a chat URL does not end in `/v1`.
+        UsageError: the URL is no http(s) URL, a chat URL does not end in `/v1`, or no header can carry the key.
     """
     anthropic = profiles == ("anthropic-messages",)
     surface, role = ("messages", "anthropic") if anthropic else ("chat", "openai")
+    if problem := url_problem(url):
+        raise UsageError(f"--target {url!r} {problem}")
+    if problem := key_problem(key):
+        raise UsageError(f"--target {url}: the key {problem}")
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"--target {url!r} is neither a file nor an http(s) URL; write http://host:port/v1")
     if not anthropic and not parts.path.rstrip("/").endswith("/v1"):
         raise UsageError(f"--target {url}: a chat URL ends in /v1; write {url.rstrip('/')}/v1")
     return Target(

@@ -318,6 +318,8 @@ async def exchange(
         detail = f"no connection to {parts.hostname}:{port} within {timeouts.connect:g} s"
     except OSError as error:
         detail = f"no connection to {parts.hostname}:{port}: {error.strerror or error}"
+    except UnicodeError as error:  # a URL out of a reply, whose host no resolver takes
+        detail = f"no connection to {parts.hostname}:{port}: no host name ({error})"
     if connection is not None and connection.transport is not None:
         try:
             started = time.perf_counter()

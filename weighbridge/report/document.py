@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from weighbridge import __version__
 from weighbridge.capabilities import capabilities
 from weighbridge.catalogue import EDITION
 from weighbridge.engine import Evidence
+from weighbridge.errors import UsageError
 from weighbridge.evidence import Call
 from weighbridge.judgement import Claim, Judgement, RowResult
 from weighbridge.plan import Plan
@@ -215,9 +217,48 @@ def footer(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def require_folder(option: str, folder: Path) -> None:
+    """Make sure, before anything costs time, that files can be put into a folder; makes the folder.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".weighbridge-"):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{option} {folder} cannot be written to: {error.strerror or error}; choose another place"
+        ) from error
+
+
+def require_file(option: str, path: Path) -> None:
+    """Make sure that `write` can write this file; makes its folder.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{option} {path} is no file; name a file to write")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path} cannot be written: {error.strerror or error}; choose another place"
+        ) from error
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_suffix(path.suffix + ".part")
+
+
 def write(document: Mapping[str, Any], path: Path) -> None:
     """Write a report so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".part")
+    temporary = _temporary(path)
     temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)
