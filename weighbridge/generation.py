@@ -8,6 +8,7 @@ record, so a finding can be judged again without generating anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -40,3 +41,28 @@ async def generate(function: Callable[[Bridge], None], *, budget: int) -> None:
     """
     bridge = Bridge(asyncio.get_running_loop(), budget)
     await asyncio.to_thread(function, bridge)
+
+
+def run_machine(machine: Any, *, seed: int, examples: int, steps: int) -> None:
+    """Drive a Hypothesis state machine; a violation it finds is left to the record and its check.
+
+    Args:
+        machine: a `RuleBasedStateMachine` class.
+        seed: fixes what is drawn.
+        examples: how many walks.
+        steps: how long a walk may be.
+    """
+    import hypothesis
+    from hypothesis.stateful import run_state_machine_as_test
+
+    chosen = hypothesis.settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+        suppress_health_check=list(hypothesis.HealthCheck),
+        print_blob=False,
+    )
+    with contextlib.suppress(AssertionError):
+        hypothesis.seed(seed)(run_state_machine_as_test)(machine, settings=chosen)

@@ -106,7 +106,7 @@ def _begins_with_error(call: Call) -> bool:
     first = next((event.data for event in events if event.data), "")
     try:
         value = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and (bool(value.get("error")) or value.get("type") == "error")
 

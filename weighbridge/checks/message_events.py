@@ -131,7 +131,7 @@ class Block:
             return self.start.get("input") or {}
         try:
             return json.loads(self.partial_json)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -186,7 +186,7 @@ def _event(index: int, event: Event) -> MessageEvent | None:
         return None
     try:
         parsed = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     return MessageEvent(
         index, event.at, event.name, event.data, parsed if isinstance(parsed, dict) else None, event.complete

@@ -213,7 +213,7 @@ def _parsed(text: str) -> Any:
     """The JSON value, or None for text that is none; a JSON null is no arguments object either."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
