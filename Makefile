@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test check contract prove litellm clean
+.PHONY: setup run test check contract prove litellm docs changelog sbom hooks clean
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -36,6 +36,24 @@ prove: $(STAMP)  ## judge every deliberately wrong gateway
 
 litellm: $(STAMP)  ## judge a real LiteLLM proxy, installed into an environment of its own
 	@$(BIN)/python targets/litellm/gateway.py with -- $(BIN)/weighbridge run --target targets/litellm.yaml $(ARGS)
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(STAMP)  ## build the documentation into build/docs; a broken link is an error
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "Documentation: build/docs/index.html"
+
+changelog: $(STAMP)  ## what the next release will say
+	@$(BIN)/towncrier build --draft --version next
+
+sbom: $(STAMP)  ## bill of materials and licences of what an install brings, into build/
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o build/sbom.json $(BIN)/python
+	@$(BIN)/pip-licenses --python $(BIN)/python --format markdown --order license > build/licences.md
+	@echo "build/sbom.json, build/licences.md"
+
+hooks: $(STAMP)  ## run the checks before each commit
+	@$(BIN)/pre-commit install
 
 clean:  ## remove what set-up and runs made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/runs build dist

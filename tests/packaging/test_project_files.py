@@ -1,0 +1,76 @@
+"""The files beside the code: containers, hooks and change notes are accepted by the tools that read them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_dockerfile_satisfies_its_linter() -> None:
+    done = _run(str(BIN / "hadolint"), "Dockerfile")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_gets_every_folder_that_the_wheel_is_made_of() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"][
+        "targets"
+    ]["wheel"]
+    folders = {*wheel["packages"], *wheel["force-include"]}
+    copied = set(
+        re.findall(r"^COPY (\w+) \w+$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    allowed = set(re.findall(r"^!(\w+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE))
+    assert folders <= copied
+    assert folders <= allowed
+
+
+def test_hooks_call_tools_of_the_environment_only() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
+    assert entries
+    assert all(entry.startswith(".venv/bin/") for entry in entries)
+    assert _run(str(BIN / "pre-commit"), "validate-config").returncode == 0
+
+
+def test_every_change_note_has_a_known_kind_and_a_sentence() -> None:
+    kinds = {
+        kind["directory"]
+        for kind in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["towncrier"][
+            "type"
+        ]
+    }
+    for note in sorted((ROOT / "changelog.d").glob("*.md")):
+        if note.name == "README.md":
+            continue
+        assert note.name.split(".")[-2] in kinds, f"{note.name}: its kind is none of {sorted(kinds)}"
+        assert note.read_text(encoding="utf-8").strip().endswith("."), f"{note.name}: not a sentence"
+
+
+def test_the_pins_carry_no_index_address() -> None:
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|@|--", pins)
+    assert all(re.fullmatch(r"[\w.\-]+==[\w.+!]+", line) for line in pins.splitlines())
+
+
+@pytest.mark.parametrize("link", ["docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_relative_links_lead_somewhere(link: str) -> None:
+    place = ROOT / link
+    pages = sorted(place.rglob("*.md")) if place.is_dir() else [place]
+    assert pages
+    for page in pages:
+        for found in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if "://" not in found and not found.startswith("mailto:"):
+                assert (page.parent / found).exists(), f"{page.relative_to(ROOT)} links to {found}"
