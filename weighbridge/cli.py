@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from weighbridge import __version__
+from weighbridge import __version__, target_commands
 from weighbridge.engine import Settings
 from weighbridge.errors import ExitCode, WeighbridgeError
 from weighbridge.plan import Selection
@@ -64,6 +64,12 @@ def run(
         float | None, typer.Option("--timeout", min=0.1, help="seconds for one call at most")
     ] = None,
     allow_commands: Annotated[bool, typer.Option("--allow-commands", help="let command hooks run")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="known findings; see `weighbridge baseline`")
+    ] = None,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", metavar="PREVIOUS", help="earlier run: say what changed")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder for report and evidence")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write report.json here too")] = None,
     allure: Annotated[
@@ -87,6 +93,8 @@ def run(
         out=out,
         json_file=json_file,
         allure=allure,
+        baseline=baseline,
+        diff=diff,
     )
     raise typer.Exit(int(run_options(options)))
 
@@ -239,6 +247,9 @@ def load(
         json_file=json_file,
     )
     raise typer.Exit(int(load_test(options)))
+
+
+target_commands.register(app)
 
 
 @app.callback(invoke_without_command=True)

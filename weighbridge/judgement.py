@@ -198,22 +198,28 @@ def _claim(plan: Plan, catalogue: Catalogue, name: str, results: Sequence[RowRes
 
 
 def exit_code(
-    judgement: Judgement, *, require_claim: bool, baselined: frozenset[str] = frozenset()
+    judgement: Judgement,
+    *,
+    require_claim: bool,
+    baselined: frozenset[str] = frozenset(),
+    stale: bool = False,
 ) -> ExitCode:
     """The gate: which code the process ends with.
 
     Args:
         judgement: the verdicts.
         require_claim: anything but `conformant` is incomplete.
-        baselined: rows whose violation an operator's baseline lists.
+        baselined: rows whose findings an operator's baseline lists.
+        stale: the baseline lists a finding that is gone.
     """
     codes = [ExitCode.OK]
-    if any(row.requirement.id not in baselined for row in judgement.violations):
+    if stale or any(row.requirement.id not in baselined for row in judgement.violations):
         codes.append(ExitCode.VIOLATION)
     for row in judgement.rows:
         if row.verdict is Verdict.HARNESS_ERROR:
             codes.append(ExitCode.UNREACHABLE)
-        if row.verdict is Verdict.NOT_VERIFIED and row.finding.inside_scope:
+        known = row.requirement.id in baselined
+        if row.verdict is Verdict.NOT_VERIFIED and row.finding.inside_scope and not known:
             codes.append(ExitCode.INCOMPLETE)
     if require_claim and any(claim.status is not ClaimStatus.CONFORMANT for claim in judgement.claims):
         codes.append(ExitCode.INCOMPLETE)

@@ -20,9 +20,11 @@ from typing import Any
 
 import uvloop
 
+from weighbridge import baseline as baselines
 from weighbridge import evidence_file
 from weighbridge.catalogue import Catalogue
 from weighbridge.catalogue import load as load_catalogue
+from weighbridge.difference import difference
 from weighbridge.engine import Evidence, Progress, Settings, gather
 from weighbridge.errors import ExitCode, HarnessError, UsageError
 from weighbridge.judgement import Judgement, exit_code, judge_rows
@@ -47,6 +49,8 @@ class RunOptions:
     Attributes:
         target: the deployment, or None for the embedded simulator and reference gateway.
         out: folder for report.json and evidence, `reports/runs/<id>` if None.
+        baseline: the operator's list of known findings.
+        diff: report of an earlier run, to be compared with.
     """
 
     target: Target | None = None
@@ -57,6 +61,8 @@ class RunOptions:
     out: Path | None = None
     json_file: Path | None = None
     allure: Path | None = None
+    baseline: Path | None = None
+    diff: Path | None = None
 
 
 class RunSession:
@@ -73,6 +79,12 @@ class RunSession:
         self.target: Target | None = options.target
         self.plan: Plan | None = None
         self._clock = time.monotonic()
+        self.baseline = (
+            None
+            if options.baseline is None
+            else baselines.load(options.baseline, self.catalogue, self.checks)
+        )
+        self.previous = None if options.diff is None else load_report(options.diff)
         if self.target is not None:
             self.plan = make_plan(self.target, self.catalogue, options.profiles, options.selection)
         else:
@@ -139,6 +151,7 @@ class RunSession:
     def document(self, judgement: Judgement) -> dict[str, Any]:
         """The report."""
         assert self.plan is not None and self.target is not None and self.evidence is not None  # noqa: S101, PT018
+        compared = self.compared(judgement)
         return report.build(
             target=self.target,
             plan=self.plan,
@@ -153,11 +166,25 @@ class RunSession:
             generated=frozenset(
                 name for check in self.checks if check.binding.generated for name in check.probes
             ),
+            baseline=None if compared is None else compared.document(),
+            changed=None
+            if self.previous is None
+            else lambda document: difference(self.previous or {}, document, str(self.options.diff)),
         )
+
+    def compared(self, judgement: Judgement) -> baselines.Comparison | None:
+        """The judgement held against the baseline, if there is one."""
+        return None if self.baseline is None else baselines.compare(self.baseline, judgement)
 
     def exit_code(self, judgement: Judgement) -> ExitCode:
         """What the process shall answer."""
-        return exit_code(judgement, require_claim=self.options.require_claim)
+        compared = self.compared(judgement)
+        return exit_code(
+            judgement,
+            require_claim=self.options.require_claim,
+            baselined=compared.rows if compared else frozenset(),
+            stale=bool(compared and compared.stale),
+        )
 
     def write(self, document: Mapping[str, Any]) -> Path:
         """Write report.json and the evidence; returns the report's path.

@@ -156,15 +156,66 @@ def _unverified(rows: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  ? and {rest} other reasons, see report.json"
 
 
+def known_findings(document: Mapping[str, Any]) -> dict[str, str]:
+    """Requirements whose every finding the baseline lists, with the reason given there."""
+    baseline = document.get("baseline")
+    if baseline is None:
+        return {}
+    unlisted = {item["requirement"] for item in baseline["unlisted"]}
+    return {
+        item["requirement"]: item["reason"]
+        for item in reversed(baseline["listed"])
+        if item["requirement"] not in unlisted
+    }
+
+
+def _baselined(baseline: Mapping[str, Any]) -> str:
+    """The first line of a summary: how much of what follows the operator knows about."""
+    parts = [f"{len(baseline['listed'])} baselined findings", f"{len(baseline['unlisted'])} unlisted"]
+    parts.append(f"{len(baseline['stale'])} stale entries")
+    if baseline["unseen"]:
+        parts.append(f"{len(baseline['unseen'])} entries not looked for")
+    return f"Baseline {baseline['file']}: {', '.join(parts)}"
+
+
+def _stale(document: Mapping[str, Any]) -> Iterator[str]:
+    for item in document.get("baseline", {}).get("stale", ()):
+        check = f" ({item['check']})" if "check" in item else ""
+        yield f"STALE {item['requirement']}{check}: the finding is gone; remove the entry from the baseline"
+
+
+def _changes(diff: Mapping[str, Any] | None) -> Iterator[str]:
+    if diff is None:
+        return
+    before = diff["previous"]
+    yield f"Since run {before['run']} ({before['file']}): {len(diff['worse'])} worse, {len(diff['better'])} better"
+    for word in ("worse", "better"):
+        for item in diff[word]:
+            yield f"  {word:<6} {item['id']}: {item['was']} -> {item['now']}"
+    for item in diff["claims"]:
+        yield f"  claim  {item['profile']}: {item['was']} -> {item['now']}"
+
+
 def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iterator[str]:
     """The result of a run as plain lines, failures first, claims last."""
     rows = document["requirements"]
+    known = known_findings(document)
+    if "baseline" in document:
+        yield _baselined(document["baseline"])
     for verdict, mark in (("fail", "FAIL"), ("harness_error", "ERROR"), ("warn", "WARN")):
         for row in rows:
-            if row["verdict"] == verdict:
+            if row["verdict"] == verdict and row["id"] not in known:
                 yield ""
                 yield from _finding(row, mark)
-    in_scope = [row for row in rows if row["verdict"] == "not_verified" and row["inside_scope"]]
+    for row in rows:
+        if row["id"] in known:
+            yield f"KNOWN {row['id']}  {row['title']}  ({known[row['id']]})"
+    yield from _stale(document)
+    in_scope = [
+        row
+        for row in rows
+        if row["verdict"] == "not_verified" and row["inside_scope"] and row["id"] not in known
+    ]
     for row in in_scope:
         yield ""
         yield from _finding(row, "?")
@@ -183,5 +234,6 @@ def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iter
             f"  {claim['profile']}: {claim['status']} (edition {claim['edition']}, {claim['scope']} run, "
             f"{good} of {claim['rows']} rows pass, {claim['counts']['fail']} fail, {claim['scored']} scored)"
         )
+    yield from _changes(document.get("diff"))
     if path is not None:
         yield f"Report: {path}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,8 @@ def build(
     judgement: Judgement,
     run: RunInfo,
     generated: frozenset[str],
+    baseline: Mapping[str, Any] | None = None,
+    changed: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The report of a run, footer included.
 
@@ -166,6 +168,8 @@ def build(
         judgement: what it means.
         run: identity of the run.
         generated: probes whose calls were made by a generator.
+        baseline: how the run compares with the operator's baseline.
+        changed: yields what changed since an earlier run, from the report as built so far.
     """
     groups = [(item.probe, call) for item in evidence.observations.values() for call in item.calls]
     calls = [call for _, call in groups]
@@ -202,6 +206,10 @@ def build(
         "counts": {verdict.value: judgement.counts.get(verdict, 0) for verdict in Verdict},
         "claims": [_claim(claim) for claim in judgement.claims],
     }
+    if baseline is not None:
+        document["baseline"] = baseline
+    if changed is not None:
+        document["diff"] = changed(document)
     document["footer"] = footer(document)
     return document
 

@@ -1,0 +1,245 @@
+"""Small correct OpenAI-compatible servers on the standard library alone: strangers that never heard of this project.
+
+`PlainServer` speaks chat completions as the public description has them. Its quirks are those of real servers:
+each is legal, and no check may accuse it. A flaw is wrong, one at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+MODEL = "plain-1"
+KEY = "sk-plain-0123456789"
+WORDS = ("Hello", ", ", "world", ". ", "How are", " you", "?")
+
+
+class PlainServer(ThreadingHTTPServer):
+    """A chat completions server.
+
+    Args:
+        quirks: `llama` (id, timings and envelope as llama.cpp's server has them), `bare` (no system
+            fingerprint, final usage in the finishing chunk, CRLF line ends), `comments` (keep-alive comments).
+        flaws: `no-done`, `text-finish`, `wrong-model`, `html-errors`, `accepts-junk`.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, quirks: frozenset[str] = frozenset(), flaws: frozenset[str] = frozenset()) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.quirks, self.flaws = quirks, flaws
+        self.calls = 0
+
+    @property
+    def url(self) -> str:
+        """Base URL of chat completions."""
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class _Refusal(Exception):  # noqa: N818 - an answer, not an error
+    def __init__(self, status: int, message: str, kind: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.param = status, kind, param
+
+
+_RANGES = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
+_KNOWN = {
+    "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "n", "user",
+    "seed", "logprobs", "top_logprobs", "tools", "tool_choice", "response_format", "reasoning_effort", "metadata",
+    "logit_bias", "parallel_tool_calls", "store", *_RANGES,
+}  # fmt: skip
+
+
+def _checked(raw: bytes, *, strict: bool) -> dict[str, Any]:
+    """The body, if it is a chat request.
+
+    Raises:
+        _Refusal: it is none.
+    """
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _Refusal(400, "the body is no JSON", "invalid_request_error") from None
+    if not isinstance(body, dict):
+        raise _Refusal(400, "the body is no object", "invalid_request_error")
+    if not isinstance(body.get("model"), str):
+        raise _Refusal(400, "model is missing", "invalid_request_error", "model")
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise _Refusal(
+            400, "messages must be a list with at least one message", "invalid_request_error", "messages"
+        )
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in {
+            "system", "developer", "user", "assistant", "tool", "function",
+        }:  # fmt: skip
+            raise _Refusal(400, "a message needs a known role", "invalid_request_error", "messages")
+        content = message.get("content")
+        if not isinstance(content, str | list) and not (message["role"] == "assistant" and content is None):
+            raise _Refusal(400, "content is text or a list of parts", "invalid_request_error", "messages")
+    if body["model"] != MODEL:
+        raise _Refusal(404, f"there is no model {body['model']}", "invalid_request_error", "model")
+    for name, (low, high) in _RANGES.items():
+        value = body.get(name)
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
+        ):
+            raise _Refusal(400, f"{name} lies from {low} to {high}", "invalid_request_error", name)
+    for name in ("max_tokens", "max_completion_tokens", "n"):
+        value = body.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise _Refusal(400, f"{name} is a positive integer", "invalid_request_error", name)
+    if body.get("reasoning_effort") not in {None, "none", "minimal", "low", "medium", "high", "xhigh"}:
+        raise _Refusal(400, "unknown reasoning_effort", "invalid_request_error", "reasoning_effort")
+    if not isinstance(body.get("stream"), bool | None):
+        raise _Refusal(400, "stream is true or false", "invalid_request_error", "stream")
+    if strict and (unknown := sorted(set(body) - _KNOWN)):
+        raise _Refusal(400, f"unknown field {unknown[0]}", "invalid_request_error", unknown[0])
+    return body
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PlainServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        pass
+
+    def _json(self, status: int, document: Any) -> None:
+        html = status >= 400 and "html-errors" in self.server.flaws
+        payload = b"<h1>oops</h1>" if html else json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if html else "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def _refuse(self, refusal: _Refusal) -> None:
+        error: dict[str, Any] = {"message": str(refusal), "type": refusal.kind}
+        if "llama" in self.server.quirks:
+            error["code"] = refusal.status
+        else:
+            error |= {"param": refusal.param, "code": None}
+        self._json(refusal.status, {"error": error})
+
+    def _allowed(self) -> bool:
+        if self.headers.get("Authorization") == f"Bearer {KEY}":
+            return True
+        self._refuse(_Refusal(401, "Incorrect API key provided", "authentication_error"))
+        return False
+
+    def do_GET(self) -> None:
+        if not self._allowed():
+            return
+        if self.path == "/v1/models":
+            self._json(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1}]})
+        else:
+            self._refuse(_Refusal(404, "no such route", "not_found_error"))
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.calls += 1
+        if not self._allowed():
+            return
+        if self.path != "/v1/chat/completions":
+            self._refuse(_Refusal(404, "no such route", "not_found_error"))
+            return
+        try:
+            body = _checked(raw, strict="llama" not in self.server.quirks)
+        except _Refusal as refusal:
+            if "accepts-junk" not in self.server.flaws:
+                self._refuse(refusal)
+                return
+            body = {"model": MODEL, "messages": []}
+        (self._stream if body.get("stream") else self._reply)(body)
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        model = "another-model" if "wrong-model" in self.server.flaws else MODEL
+        prefix = "chatcmpl" if "bare" not in self.server.quirks else "cmpl"
+        return {
+            "id": f"{prefix}-{self.server.calls:024d}",
+            "object": kind,
+            "created": int(time.time()),
+            "model": model,
+        } | ({} if "bare" in self.server.quirks else {"system_fingerprint": "fp_plain"})
+
+    def _words(self, body: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+        cap = body.get("max_completion_tokens") or body.get("max_tokens") or len(WORDS)
+        return WORDS[:cap], "stop" if cap >= len(WORDS) else "length"
+
+    def _usage(self, body: dict[str, Any], written: int) -> dict[str, Any]:
+        read = max(1, len(json.dumps(body["messages"])) // 4)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+    def _reply(self, body: dict[str, Any]) -> None:
+        words, finish = self._words(body)
+        choices = [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": "".join(words)},
+                "finish_reason": "done" if "text-finish" in self.server.flaws else finish,
+            }
+            | ({} if "bare" in self.server.quirks else {"logprobs": None})
+            for index in range(body.get("n") or 1)
+        ]
+        document = self._head("chat.completion") | {
+            "choices": choices,
+            "usage": self._usage(body, len(words)),
+        }
+        if "llama" in self.server.quirks:
+            document["timings"] = {"prompt_n": 4, "predicted_per_second": 71.5}
+        self._json(200, document)
+
+    def _stream(self, body: dict[str, Any]) -> None:
+        words, finish = self._words(body)
+        head = self._head("chat.completion.chunk")
+        end = "\r\n" if "bare" in self.server.quirks else "\n"
+        wanted = bool((body.get("stream_options") or {}).get("include_usage"))
+        deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
+        deltas += [({"content": word}, None) for word in words]
+        deltas.append(({}, finish))
+        chunks = []
+        for delta, reason in deltas:
+            for index in range(body.get("n") or 1):
+                chunk = head | {"choices": [{"index": index, "delta": delta, "finish_reason": reason}]}
+                if wanted and "llama" not in self.server.quirks:
+                    chunk["usage"] = None
+                chunks.append(chunk)
+        if wanted:
+            chunks.append(head | {"choices": [], "usage": self._usage(body, len(words))})
+        lines = [f"data: {json.dumps(chunk)}{end}{end}" for chunk in chunks]
+        if "comments" in self.server.quirks:
+            lines[1:1] = [f": keep-alive{end}{end}"]
+        if "no-done" not in self.server.flaws:
+            lines.append(f"data: [DONE]{end}{end}")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for line in [*lines, ""]:
+                data = line.encode()
+                self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+                self.wfile.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+
+@contextmanager
+def plain_server(*quirks: str, flaws: tuple[str, ...] = ()) -> Iterator[PlainServer]:
+    """A running server."""
+    server = PlainServer(frozenset(quirks), frozenset(flaws))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)

@@ -1,0 +1,157 @@
+"""Servers that never heard of this project: no false accusation, and findings that anybody can repeat."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.running import Finished, command
+from tests.targets.plain_server import KEY, MODEL, PlainServer, plain_server
+
+
+def judge(server: PlainServer, out: Path, *more: str) -> tuple[Finished, dict[str, Any]]:
+    """A run of the generic profile against a server, with nothing known but URL, key and model."""
+    given = ("--target", server.url, "--key-env", "PLAIN_KEY", "--model", MODEL, "--out", str(out))
+    done = command("run", *given, *more, env={"PLAIN_KEY": KEY})
+    assert (out / "report.json").exists(), done.out + done.err
+    return done, json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("quirks", [(), ("llama",), ("bare", "comments")], ids=["strict", "llama", "bare"])
+def test_a_correct_server_is_accused_of_nothing(quirks: tuple[str, ...], tmp_path: Path) -> None:
+    with plain_server(*quirks) as server:
+        done, report = judge(server, tmp_path)
+    assert done.code == 0, done.out
+    assert {
+        row["id"] for row in report["requirements"] if row["verdict"] in {"fail", "harness_error"}
+    } == set()
+    assert report["counts"]["pass"] >= 40
+    assert not [row["id"] for row in report["requirements"] if row["inside_scope"]]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("flaw", ["no-done", "text-finish", "html-errors", "wrong-model"])
+def test_the_curl_line_of_a_finding_repeats_it(flaw: str, tmp_path: Path) -> None:
+    with plain_server(flaws=(flaw,)) as server:
+        done, report = judge(server, tmp_path, "--quick")
+        assert done.code == 1, done.out
+        broken = [row for row in report["requirements"] if row["verdict"] == "fail"]
+        assert broken
+        evidence = _exchanges(tmp_path / "evidence.ndjson")
+        for row in broken:
+            assert row["curl"] in done.out
+            again = subprocess.run(
+                ["/bin/sh", "-c", row["curl"]],
+                env={"KEY": KEY, "PATH": os.environ["PATH"]},
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=True,
+            ).stdout
+            shown = next(evidence[ref] for ref in row["evidence"] if ref in evidence)
+            assert int(again.split()[1]) == shown["response"]["status"]
+            was = "".join(chunk["text"] for chunk in shown["response"]["chunks"])
+            assert _steady(again.partition("\n\n")[2].replace("\r", "") or again) == _steady(was)
+
+
+def _exchanges(path: Path) -> dict[str, Any]:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {call["exchange"]["id"]: call["exchange"] for line in lines for call in line.get("calls", ())}
+
+
+def _steady(text: str) -> list[tuple[str, str]]:
+    """What of a body does not depend on when it was asked for: the skeleton of its lines."""
+    found = []
+    for line in text.replace("\r", "").split("\n"):
+        payload = line.removeprefix("data: ")
+        if payload.startswith("{"):
+            document = json.loads(payload)
+            for name in ("id", "created"):
+                document.pop(name, None)
+            found.append(("json", json.dumps(document, sort_keys=True)))
+        elif payload.strip() and not payload.startswith("HTTP/") and ": " not in payload:
+            found.append(("text", payload))
+    return found
+
+
+def test_a_baseline_keeps_quiet_about_what_it_lists_and_about_nothing_else(tmp_path: Path) -> None:
+    known = tmp_path / "known.yaml"
+    with plain_server(flaws=("no-done",)) as server:
+        _, first = judge(server, tmp_path / "first", "--quick")
+        written = command("baseline", str(tmp_path / "first"), "--out", str(known))
+        assert written.code == 0, written.err
+        again, report = judge(server, tmp_path / "again", "--quick", "--baseline", str(known))
+        assert again.code == 0, again.out
+    # Without [DONE] nobody can say whether it comes last, so that row is known as well.
+    assert [item["requirement"] for item in report["baseline"]["listed"]] == ["CSTR-03", "CSTR-04"]
+    broken = ["CSTR-03", "CSTR-04"]
+    assert _first_summary_line(again.out).startswith(
+        f"Baseline {known}: {len(broken)} baselined findings, 0 unl"
+    )
+    assert [claim["status"] for claim in report["claims"]] == [claim["status"] for claim in first["claims"]]
+
+    with plain_server(flaws=("no-done", "text-finish")) as server:
+        worse, report = judge(server, tmp_path / "worse", "--quick", "--baseline", str(known))
+    assert worse.code == 1
+    assert {item["requirement"] for item in report["baseline"]["unlisted"]} == {"CRES-09"}
+
+    with plain_server() as server:
+        better, report = judge(
+            server,
+            tmp_path / "better",
+            "--quick",
+            "--baseline",
+            str(known),
+            "--diff",
+            str(tmp_path / "first"),
+        )
+    assert better.code == 1
+    assert [item["requirement"] for item in report["baseline"]["stale"]] == broken
+    assert f"STALE {broken[0]}" in better.out
+    assert {item["id"] for item in report["diff"]["better"]} >= set(broken)
+    assert report["diff"]["worse"] == []
+    assert "better CSTR-03: fail -> pass" in better.out
+
+
+def _first_summary_line(out: str) -> str:
+    return next(line for line in out.splitlines() if line and not line.startswith((" ", "Judging")))
+
+
+def test_a_row_outside_the_run_makes_no_entry_stale(tmp_path: Path) -> None:
+    known = tmp_path / "known.yaml"
+    known.write_text("entries:\n- {requirement: CSTR-03, reason: known to us}\n", encoding="utf-8")
+    with plain_server() as server:
+        done, report = judge(server, tmp_path / "run", "--requirement", "CRES-09", "--baseline", str(known))
+    assert done.code == 0, done.out
+    assert report["baseline"]["unseen"] == [{"requirement": "CSTR-03", "reason": "known to us"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("entries:\n- {requirement: CSTR-99, reason: gone}\n", "there is no requirement 'CSTR-99'"),
+        (
+            "entries:\n- {requirement: CSTR-03, check: chat/x::y, reason: odd}\n",
+            "no check 'chat/x::y' judges CSTR-03",
+        ),
+        ("entries:\n- {requirement: CSTR-03}\n", "'reason' is a required property"),
+        (
+            "entries:\n- {requirement: CSTR-03, reason: one}\n- {requirement: CSTR-03, reason: two}\n",
+            "named already",
+        ),
+        ("entries: [", "is not valid YAML"),
+    ],
+)
+def test_a_bad_baseline_is_refused_in_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:
+    known = tmp_path / "known.yaml"
+    known.write_text(text, encoding="utf-8")
+    done = command("run", "--baseline", str(known))
+    assert done.code == 2
+    assert sentence in done.err
+    assert len(done.err.strip().splitlines()) == 1
