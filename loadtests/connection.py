@@ -22,8 +22,8 @@ import httptools
 
 from loadtests.dialling import ConnectError, Endpoint, dial, now
 from weighbridge.evidence import Ending, Headers
-from weighbridge.load_figures import Failure
-from weighbridge.load_plan import Bounds
+from weighbridge.load.figures import Failure
+from weighbridge.load.plan import Bounds
 
 _READ = 1
 _RECEIVE = 65536

@@ -18,7 +18,7 @@ import orjson
 
 from loadtests.sse import Splitter
 from weighbridge.evidence import Ending
-from weighbridge.load_figures import Failure
+from weighbridge.load.figures import Failure
 
 #: The inside of a JSON string that stands for itself.
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')

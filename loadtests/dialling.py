@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import gevent.socket as gsocket
 
-from weighbridge.load_figures import Failure
+from weighbridge.load.figures import Failure
 
 #: The one clock of the load client, in nanoseconds.
 now: Callable[[], int] = time.perf_counter_ns

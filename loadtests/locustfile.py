@@ -36,9 +36,9 @@ from loadtests.recorder import Recorder  # noqa: E402 - needs the registration a
 from loadtests.streaming import Streams  # noqa: E402 - as above
 from loadtests.users import SSEUser, StreamUser  # noqa: E402 - as above
 from weighbridge.errors import UsageError, WeighbridgeError  # noqa: E402 - as above
-from weighbridge.load_figures import Figures, Tally  # noqa: E402 - as above
-from weighbridge.load_plan import PLAN_VARIABLE, LoadPlan, make_plan  # noqa: E402 - as above
-from weighbridge.load_show import figure_lines  # noqa: E402 - as above
+from weighbridge.load.figures import Figures, Tally  # noqa: E402 - as above
+from weighbridge.load.plan import PLAN_VARIABLE, LoadPlan, make_plan  # noqa: E402 - as above
+from weighbridge.load.show import figure_lines  # noqa: E402 - as above
 from weighbridge.target import from_url, load  # noqa: E402 - as above
 
 __all__ = ["StreamUser"]

@@ -19,7 +19,7 @@ import gevent
 
 from loadtests.dialling import now
 from weighbridge.evidence import Ending, Headers
-from weighbridge.load_figures import LAG, ClientProcess, Failure, Tally
+from weighbridge.load.figures import LAG, ClientProcess, Failure, Tally
 
 _TURN_S = 0.01
 _TURN_NS = 10_000_000

@@ -21,8 +21,8 @@ from loadtests.dialling import ConnectError, Endpoint, now
 from loadtests.messages import MessageStream
 from loadtests.recorder import Recorder, StreamRecord
 from weighbridge.evidence import Ending, Headers, header
-from weighbridge.load_figures import Failure, Tally
-from weighbridge.load_plan import LoadPlan
+from weighbridge.load.figures import Failure, Tally
+from weighbridge.load.plan import LoadPlan
 
 #: How the streams of a surface are read.
 DIALECTS: Mapping[str, type[EventStream]] = {"chat": ChatStream, "messages": MessageStream}

@@ -13,7 +13,7 @@ from locust import User, constant, task
 
 from loadtests.connection import Connection
 from loadtests.streaming import Streams
-from weighbridge.load_figures import Failure
+from weighbridge.load.figures import Failure
 
 #: After a stream that failed at once, a closed loop would spin; a real client waits as well.
 PAUSE_S = 0.1

@@ -226,9 +226,9 @@ def load(
     model: Model = None,
 ) -> None:
     """Put load on a deployment and judge it; without --target the embedded simulator and reference gateway."""
-    from weighbridge.load import LoadOptions, load_test, make_crowd, parse_duration
-    from weighbridge.load_gates import parse
-    from weighbridge.load_plan import parse_script
+    from weighbridge.load.command import LoadOptions, load_test, make_crowd, parse_duration
+    from weighbridge.load.gates import parse
+    from weighbridge.load.plan import parse_script
     from weighbridge.run import resolve_target
 
     warm_up_s = parse_duration(warm_up, "--warm-up")

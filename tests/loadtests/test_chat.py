@@ -8,7 +8,7 @@ import pytest
 from loadtests.chat import ChatStream
 from loadtests.dialect import failure_of
 from weighbridge.evidence import Ending
-from weighbridge.load_figures import Failure
+from weighbridge.load.figures import Failure
 
 TEXT = 'Weighed: naïve café, 東京, 🚚 "quoted" back\\slash.'
 PIECES = ["Weighed", ": naïve", " café, 東", "京, 🚚", ' "quoted"', " back\\", "slash."]

@@ -17,8 +17,8 @@ from loadtests.dialect import EventStream
 from loadtests.recorder import Recorder
 from loadtests.streaming import Outcome, Streams
 from weighbridge.evidence import Ending
-from weighbridge.load_figures import Failure
-from weighbridge.load_plan import PLACEHOLDER, Bounds, LoadPlan
+from weighbridge.load.figures import Failure
+from weighbridge.load.plan import PLACEHOLDER, Bounds, LoadPlan
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

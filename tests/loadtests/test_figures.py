@@ -2,8 +2,8 @@
 
 import json
 
-from weighbridge.load_figures import LAG, ClientProcess, Failure, Figures, Tally
-from weighbridge.load_trust import check
+from weighbridge.load.figures import LAG, ClientProcess, Failure, Figures, Tally
+from weighbridge.load.trust import check
 
 
 def tally(seed: int) -> Tally:

@@ -3,8 +3,8 @@
 import pytest
 
 from weighbridge.errors import UsageError
-from weighbridge.load_figures import ClientProcess, Failure, Figures, Tally
-from weighbridge.load_gates import judge, parse, with_default
+from weighbridge.load.figures import ClientProcess, Failure, Figures, Tally
+from weighbridge.load.gates import judge, parse, with_default
 
 
 def figures() -> Figures:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from weighbridge.load_histogram import LARGEST, MAX_CELLS, Histogram, cell_of, middle_of
+from weighbridge.load.histogram import LARGEST, MAX_CELLS, Histogram, cell_of, middle_of
 
 
 def filled(values: list[int]) -> Histogram:

@@ -8,7 +8,7 @@ import pytest
 from loadtests.dialect import failure_of
 from loadtests.messages import MessageStream
 from weighbridge.evidence import Ending
-from weighbridge.load_figures import Failure
+from weighbridge.load.figures import Failure
 
 TEXT = 'Hello "naïve" 東京 🚚 world'
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from weighbridge.load_figures import LAG, Figures
+from weighbridge.load.figures import LAG, Figures
 
 #: Beyond this share of one core, queueing in the client makes every latency grow (seen from 0.85 on).
 MAX_CPU_SHARE = 0.85

@@ -12,8 +12,8 @@ from rich.console import Console as RichConsole
 from rich.status import Status
 from rich.text import Text
 
-from weighbridge.load_figures import LATENCIES, MEANING, Failure, Figures
-from weighbridge.load_gates import GateResult
+from weighbridge.load.figures import LATENCIES, MEANING, Failure, Figures
+from weighbridge.load.gates import GateResult
 
 _QUANTILES = ((0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9"))
 _MARKS = {

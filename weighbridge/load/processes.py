@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.errors import HarnessError, UsageError
-from weighbridge.load_plan import PLAN_VARIABLE, LoadPlan
+from weighbridge.load.plan import PLAN_VARIABLE, LoadPlan
 from weighbridge.locate import folder
 
 #: What a child may need to end by itself after it was asked.
@@ -67,7 +67,7 @@ def require_locust() -> None:
 def _environment(home: Path) -> dict[str, str]:
     """Ours without locust's variables and configuration files, with this very weighbridge importable."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST")}
-    package = str(Path(__file__).resolve().parent.parent)
+    package = str(Path(__file__).resolve().parent.parent.parent)
     paths = [package, *filter(None, [kept.get("PYTHONPATH")])]
     return kept | {"PYTHONPATH": os.pathsep.join(paths), "HOME": str(home)}
 
@@ -130,7 +130,7 @@ async def embedded_pair(scratch: Path) -> AsyncIterator[Mapping[str, str]]:
         HarnessError: they did not start.
     """
     log = scratch / "pair.log"
-    async with _child(("-m", "weighbridge.load_pair"), home=scratch, log=log) as process:
+    async with _child(("-m", "weighbridge.load.pair"), home=scratch, log=log) as process:
         assert process.stdout is not None  # noqa: S101 - piped above
         try:
             async with asyncio.timeout(_START_S):

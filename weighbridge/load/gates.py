@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from weighbridge.errors import UsageError, nearest
-from weighbridge.load_figures import LATENCIES, Failure, Figures
+from weighbridge.load.figures import LATENCIES, Failure, Figures
 
 _SHAPE = re.compile(r"\s*([A-Za-z][\w.]*)\s*(<=|>=|<|>)\s*(\d+(?:\.\d+)?|\.\d+)\s*(us|ms|s|%)?\s*\Z")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)\Z")

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weighbridge import __version__, load_verdicts
+from weighbridge import __version__
 from weighbridge.engine import Evidence
 from weighbridge.errors import ExitCode, HarnessError, strongest
 from weighbridge.judgement import Judgement, exit_code
-from weighbridge.load_figures import Failure, Figures
-from weighbridge.load_gates import GateResult
-from weighbridge.load_plan import LoadPlan
-from weighbridge.load_processes import Crowd
-from weighbridge.load_show import figure_lines, gate_lines
-from weighbridge.load_trust import Trust
-from weighbridge.load_verdicts import Recorded
+from weighbridge.load import verdicts as load_verdicts
+from weighbridge.load.figures import Failure, Figures
+from weighbridge.load.gates import GateResult
+from weighbridge.load.plan import LoadPlan
+from weighbridge.load.processes import Crowd
+from weighbridge.load.show import figure_lines, gate_lines
+from weighbridge.load.trust import Trust
+from weighbridge.load.verdicts import Recorded
 from weighbridge.plan import Plan
 from weighbridge.report import document as report
 from weighbridge.report.console import summary_lines

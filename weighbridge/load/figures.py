@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from weighbridge.load_histogram import Histogram
+from weighbridge.load.histogram import Histogram
 
 
 class Failure(StrEnum):

@@ -22,8 +22,8 @@ from weighbridge.catalogue import load as load_catalogue
 from weighbridge.engine import Evidence
 from weighbridge.evidence import Call, Chunk, Ending, Exchange, Observation, Request, Response
 from weighbridge.judgement import Judgement, judge_rows
-from weighbridge.load_figures import Failure
-from weighbridge.load_plan import LoadPlan
+from weighbridge.load.figures import Failure
+from weighbridge.load.plan import LoadPlan
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.redaction import Secrets
 from weighbridge.report import document as report

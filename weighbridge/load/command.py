@@ -24,18 +24,18 @@ from typing import Any
 
 import uvloop
 
-from weighbridge import load_verdicts
 from weighbridge.engine import Settings, gather
 from weighbridge.engine import join as join_upstream
 from weighbridge.errors import ExitCode, HarnessError, UsageError
-from weighbridge.load_figures import Figures, Tally
-from weighbridge.load_gates import Gate, with_default
-from weighbridge.load_gates import judge as judge_gates
-from weighbridge.load_plan import make_plan, require_surface, role_of, surface_of
-from weighbridge.load_processes import Crowd, embedded_pair, require_locust, run_locust
-from weighbridge.load_report import LoadRun, examples, lines, write
-from weighbridge.load_show import LoadConsole
-from weighbridge.load_trust import check as check_trust
+from weighbridge.load import verdicts as load_verdicts
+from weighbridge.load.figures import Figures, Tally
+from weighbridge.load.gates import Gate, with_default
+from weighbridge.load.gates import judge as judge_gates
+from weighbridge.load.plan import make_plan, require_surface, role_of, surface_of
+from weighbridge.load.processes import Crowd, embedded_pair, require_locust, run_locust
+from weighbridge.load.report import LoadRun, examples, lines, write
+from weighbridge.load.show import LoadConsole
+from weighbridge.load.trust import check as check_trust
 from weighbridge.locate import folder
 from weighbridge.redaction import Secrets
 from weighbridge.report import document as report
