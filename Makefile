@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test check contract prove litellm docs changelog sbom hooks clean
+.PHONY: setup run test check contract prove litellm bench docs changelog sbom hooks clean
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -36,6 +36,9 @@ prove: $(STAMP)  ## judge every deliberately wrong gateway
 
 litellm: $(STAMP)  ## judge a real LiteLLM proxy, installed into an environment of its own
 	@$(BIN)/python targets/litellm/gateway.py with -- $(BIN)/weighbridge run --target targets/litellm.yaml $(ARGS)
+
+bench: $(STAMP)  ## measure against the peers, side by side; options in ARGS (about half an hour)
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(STAMP)  ## build the documentation into build/docs; a broken link is an error

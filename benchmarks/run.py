@@ -1,0 +1,195 @@
+"""Every benchmark in one go: results.json, a page for the documentation, and a plot.
+
+    python benchmarks/run.py [--quick] [--group conformance|simulator|gateway|load]...
+
+Each group is a program of its own and runs alone, one after the other, since they would disturb each other. A group that
+fails is named and the others still run; the exit code is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+GROUPS = ("conformance", "simulator", "gateway", "load")
+RESULTS = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "images" / "benchmarks.svg"
+_LIMIT_S = 3600
+
+Row = Mapping[str, Any]
+
+_QUESTIONS = {
+    "conformance": "`weighbridge run` with nothing but a URL, a key and a model, against other testers on the same server.",
+    "simulator": "The simulator against another mock and against the fastest server that this machine can run.",
+    "gateway": "What the reference gateway adds to a call, and how it compares with two real gateways.",
+    "load": "The load client against other load clients; what it reports against what the server really sent.",
+}
+
+
+def machine() -> str:
+    """What the figures were taken on: processor, cores, system, Python."""
+    cpu = platform.processor() or platform.machine()
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        names = [
+            line.partition(":")[2].strip() for line in facts.read_text().splitlines() if "model name" in line
+        ]
+        cpu = names[0] if names else cpu
+    return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def run_group(group: str, *, quick: bool) -> tuple[list[Row], str]:
+    """One group's rows, and why it failed, if it did."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        rows = Path(folder) / "rows.json"
+        command = [sys.executable, str(ROOT / "benchmarks" / group / "run.py"), "--json", str(rows)]
+        print(f"== {group}", flush=True)
+        try:
+            code = subprocess.run(  # noqa: S603 - our own programs
+                command + ["--quick"] * quick, cwd=ROOT, timeout=_LIMIT_S, check=False
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return [], f"it did not end within {_LIMIT_S} s"
+        if not rows.exists():
+            return [], f"it ended with exit code {code} and wrote no rows"
+        return json.loads(rows.read_text(encoding="utf-8")), ""
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "**no**"
+    return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """The documentation page."""
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Taken on {results['date']} on {results['machine']}. `make bench` repeats all of it; each table comes from one",
+        "run, side by side, and a ratio compares two measurements of the same run. A target that was not met says **no**.",
+        "",
+        "![How each figure compares with its target](images/benchmarks.svg)",
+    ]
+    for group in GROUPS:
+        rows = [row for row in results["results"] if row["group"] == group]
+        if not rows:
+            continue
+        lines += ["", f"## {group.capitalize()}", "", _QUESTIONS[group], ""]
+        lines += [f"`python benchmarks/{group}/run.py`", ""]
+        lines += [
+            "| measure | value | unit | beside | ratio | target | met |",
+            "|---|---:|---|---|---:|---|---|",
+        ]
+        for row in rows:
+            cells = [row[key] for key in ("name", "value", "unit", "peer", "ratio", "target", "ok")]
+            lines.append("| " + " | ".join(_cell(cell).replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: Sequence[Row]) -> str:
+    """A bar for each ratio: how many times the peer's figure ours is, on a logarithmic scale."""
+    shown = [row for row in rows if isinstance(row.get("ratio"), int | float) and row["ratio"] > 0]
+    height, left, width = 18, 420, 420
+    reach = max((abs(_log2(row["ratio"])) for row in shown), default=1.0) or 1.0
+    total = 40 + height * len(shown)
+    middle = left + width / 2
+    parts = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 90} {total}" role="img"'
+            ' font-family="system-ui, sans-serif" font-size="11">'
+        ),
+        "<title>Each measured ratio to its peer, logarithmic; the line is 1.0</title>",
+        (
+            f'<rect width="100%" height="100%" fill="#fff"/><line x1="{middle}" y1="20" x2="{middle}" y2="{total - 10}"'
+            ' stroke="#888"/>'
+        ),
+        f'<text x="{middle}" y="14" text-anchor="middle" fill="#444">same as the peer</text>',
+    ]
+    for number, row in enumerate(shown):
+        top = 26 + number * height
+        length = _log2(row["ratio"]) / reach * (width / 2)
+        colour = {True: "#2f7d4f", False: "#b3402e"}.get(row.get("ok"), "#5b7ba6")  # type: ignore[arg-type]
+        label = f"{row['group']}: {row['name']} / {str(row['peer']).partition(':')[0]}"
+        parts.append(
+            f'<text x="{left - 8}" y="{top + 11}" text-anchor="end" fill="#222">{_escape(label[:72])}</text>'
+            f'<rect x="{min(middle, middle + length):.1f}" y="{top + 2}" width="{max(abs(length), 1):.1f}"'
+            f' height="{height - 6}" fill="{colour}"/>'
+            f'<text x="{left + width + 8}" y="{top + 11}" fill="#222">{row["ratio"]:g} x</text>'
+        )
+    return "".join(parts) + "</svg>\n"
+
+
+def _log2(value: float) -> float:
+    import math
+
+    return math.log2(value)
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _kept(groups: Sequence[str]) -> list[Row]:
+    """Rows of groups that are not measured this time."""
+    if not RESULTS.exists():
+        return []
+    return [
+        row
+        for row in json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
+        if row["group"] not in groups
+    ]
+
+
+def main() -> int:
+    """Run the groups, write the files, say what failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="shorter runs; writes nothing into the tree")
+    parser.add_argument("--group", action="append", choices=GROUPS, help="only this group (repeatable)")
+    options = parser.parse_args()
+    groups = options.group or list(GROUPS)
+    rows, failures = [], {}
+    for group in groups:
+        found, reason = run_group(group, quick=options.quick)
+        rows += found
+        if reason:
+            failures[group] = reason
+    for group, reason in failures.items():
+        print(f"{group}: {reason}", file=sys.stderr)
+    missed = [row for row in rows if row["ok"] is False]
+    print(f"{len(rows)} figures, {len(missed)} below their target")
+    for row in missed:
+        print(
+            f"  {row['group']}: {row['name']}: {row['value']} {row['unit']} beside {row['peer']}, target {row['target']}"
+        )
+    if not options.quick:
+        everything = _kept(groups) + rows
+        everything.sort(key=lambda row: GROUPS.index(row["group"]))
+        results = {
+            "machine": machine(),
+            "date": dt.datetime.now(dt.UTC).date().isoformat(),
+            "results": everything,
+        }
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        PLOT.parent.mkdir(exist_ok=True)
+        PLOT.write_text(plot(everything), encoding="utf-8")
+        PAGE.write_text(page(results), encoding="utf-8")
+        print("benchmarks/results.json, docs/benchmarks.md, docs/images/benchmarks.svg")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
