@@ -16,6 +16,8 @@ from mock_upstreams.plans import (
     Document,
     Event,
     Kind,
+    Run,
+    Script,
     StreamParts,
     json_document,
 )
@@ -111,11 +113,11 @@ def _delta(index: int, kind: str, field: str, value: str) -> Event:
     return _event(Kind.LEAD, {"type": "content_block_delta", "index": index, "delta": delta})
 
 
-def _deltas(index: int, kind: str, field: str, pieces: Sequence[bytes]) -> list[Event]:
+def _deltas(index: int, kind: str, field: str, pieces: Sequence[bytes]) -> Run:
     """Content events; what does not change from one to the next is encoded once."""
     _, model = _delta(index, kind, field, "\0")
     before, after = model.split(b'"\\u0000"')
-    return [(Kind.CONTENT, before + piece + after) for piece in pieces]
+    return Run(Kind.CONTENT, before, pieces, after)
 
 
 def _start(index: int, block: dict[str, Any]) -> Event:
@@ -126,8 +128,8 @@ def _stop(index: int) -> Event:
     return _event(Kind.NOW, {"type": "content_block_stop", "index": index})
 
 
-def _blocks(reply: Reply, identity: Identity) -> list[Event]:
-    events: list[Event] = []
+def _blocks(reply: Reply, identity: Identity) -> list[Event | Run]:
+    events: list[Event | Run] = []
     index = 0
     if reply.thinking is not None:
         events += [
@@ -139,7 +141,7 @@ def _blocks(reply: Reply, identity: Identity) -> list[Event]:
         index += 1
     if reply.text:
         events.append(_start(index, {"type": "text", "text": ""}))
-        events += _deltas(index, "text_delta", "text", encoded_pieces(reply.text, reply.pieces))
+        events.append(_deltas(index, "text_delta", "text", encoded_pieces(reply.text, reply.pieces)))
         events.append(_stop(index))
         index += 1
     if reply.tool is not None:
@@ -147,7 +149,7 @@ def _blocks(reply: Reply, identity: Identity) -> list[Event]:
         events.append(_start(index, block))
         events.append(_delta(index, "input_json_delta", "partial_json", ""))
         fragments = encoded_pieces(reply.tool.arguments, reply.tool.fragments)
-        events += _deltas(index, "input_json_delta", "partial_json", fragments)
+        events.append(_deltas(index, "input_json_delta", "partial_json", fragments))
         events.append(_stop(index))
     return events
 
@@ -172,13 +174,13 @@ def event_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
     }
     if reports_usage:
         ending["usage"] = _usage(reply.usage)
-    events = [
+    events = Script(
         _event(Kind.NOW, {"type": "message_start", "message": opening}),
         _event(Kind.NOW, {"type": "ping"}),
         *_blocks(reply, identity),
         _event(Kind.FINISH, ending),
         _event(Kind.END, {"type": "message_stop"}),
-    ]
+    )
     _, late = _delta(0, "text_delta", "text", " (late)")
     error = error_object(ANTHROPIC, 529, scenario.message or "Overloaded", identity.request_id)
     return StreamParts(

@@ -11,7 +11,8 @@ class SimulatorConfig:
     `journal_capacity` counts entries, `journal_bytes` and `max_body_bytes` bytes; `cache_window_s` and
     `stall_limit_s` are seconds. `public_url` is where callers reach the files of media jobs, if that is not the
     address at which a job was submitted. `flush="stream"` joins the events that are due together in one write,
-    which is several times faster and less faithful.
+    which is several times faster and less faithful. `direct=False` sends every request the long way through the server
+    library's handler, which is slower and otherwise the same.
     """
 
     host: str = "127.0.0.1"
@@ -26,4 +27,5 @@ class SimulatorConfig:
     stall_limit_s: float = 30.0
     public_url: str | None = None
     flush: Literal["frame", "stream"] = "frame"
+    direct: bool = True
     models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4", "claude-opus-4-8", "claude-sonnet-4-6")

@@ -1,10 +1,11 @@
 """Faults as transformations of a plan: pure, one function a fault, bound to their names in two tables."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from mock_upstreams.pacing import AT_ONCE, Fixed, Pace
 from mock_upstreams.plans import (
     Document,
     Ending,
@@ -117,7 +118,14 @@ def faulty_document(document: Document, scenario: Scenario, *, delay_s: float) -
 # Streams
 
 
-def _until(events: list[Event], after: int) -> list[Event]:
+def pace_of(scenario: Scenario) -> Pace:
+    """The pace that a scenario asks for."""
+    if not scenario.ttft_ms and not scenario.gap_ms:
+        return AT_ONCE
+    return Pace(ttft_s=scenario.ttft_ms / 1000, gap=Fixed(scenario.gap_ms / 1000))
+
+
+def _until(events: Iterable[Event], after: int) -> list[Event]:
     """The events up to and including the `after`-th piece of content, but never the finish."""
     kept: list[Event] = []
     seen = 0
@@ -234,11 +242,10 @@ _STREAM_FAULTS: Final[dict[str, Callable[[Plan, StreamParts, Scenario], Plan]]] 
 
 def faulty_stream(parts: StreamParts, scenario: Scenario) -> Plan:
     """The plan of a streamed answer under the scenario's fault, if it has one."""
-    plan = replace(
-        stream_plan(parts, ttft_s=scenario.ttft_ms / 1000, gap_s=scenario.gap_ms / 1000), fault=scenario.fault
-    )
+    plan = stream_plan(parts, pace_of(scenario))
     if scenario.fault is None:
         return plan
+    plan = replace(plan, fault=scenario.fault)
     return _STREAM_FAULTS[scenario.fault](plan, parts, scenario)
 
 

@@ -17,6 +17,8 @@ from mock_upstreams.plans import (
     Document,
     Event,
     Kind,
+    Run,
+    Script,
     StreamParts,
     json_document,
 )
@@ -118,11 +120,11 @@ class _Chunks:
             self._tail,
         )
 
-    def content(self, index: int, pieces: Sequence[bytes]) -> list[Event]:
+    def content(self, index: int, pieces: Sequence[bytes]) -> Run:
         before, after = self.choice(index, b'{"content":\0}').split(b"\0")
-        return [(Kind.CONTENT, before + piece + after) for piece in pieces]
+        return Run(Kind.CONTENT, before, pieces, after)
 
-    def tool(self, index: int, tool: ToolCall, call_id: str) -> list[Event]:
+    def tool(self, index: int, tool: ToolCall, call_id: str) -> list[Event | Run]:
         first = {
             "index": 0,
             "id": call_id,
@@ -133,7 +135,7 @@ class _Chunks:
         before, after = self.choice(index, fragment).split(b"\0")
         opening = self.choice(index, orjson.dumps({"tool_calls": [first]}))
         pieces = encoded_pieces(tool.arguments, tool.fragments)
-        return [(Kind.LEAD, opening), *((Kind.CONTENT, before + piece + after) for piece in pieces)]
+        return [(Kind.LEAD, opening), Run(Kind.CONTENT, before, pieces, after)]
 
     def usage(self, usage: dict[str, Any]) -> bytes:
         return self._open + b'],"usage":' + orjson.dumps(usage) + b"}\n\n"
@@ -147,10 +149,10 @@ def chunk_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
     role = orjson.dumps(
         {"role": "assistant", "content": None if reply.tool and not reply.text else "", "refusal": None}
     )
-    events: list[Event] = [(Kind.LEAD, chunks.choice(index, role)) for index in choices]
+    events: list[Event | Run] = [(Kind.LEAD, chunks.choice(index, role)) for index in choices]
     pieces = encoded_pieces(reply.text, reply.pieces)
     texts = [chunks.content(index, pieces) for index in choices]
-    events += texts[0] if call.n == 1 else itertools.chain.from_iterable(zip(*texts, strict=True))
+    events += texts if call.n == 1 else itertools.chain.from_iterable(zip(*map(Script, texts), strict=True))
     if reply.tool is not None:
         for index in choices:
             events += chunks.tool(index, reply.tool, _tool_id(identity, index))
@@ -168,7 +170,7 @@ def chunk_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
     )
     return StreamParts(
         headers=(*EVENT_STREAM_HEADERS, request_id_header(OPENAI, identity.request_id)),
-        events=events,
+        events=Script(*events),
         error_event=b"data: " + orjson.dumps(error) + b"\n\n",
         truncated_event=late[: len(late) * 2 // 3] + b"\n\n",
         late_event=late,

@@ -1,16 +1,116 @@
-"""One timer for all paced streams.
+"""When events are due: a seeded schedule, and one timer that keeps the schedules of all streams.
 
-Everything due in the same millisecond is done in one callback of the loop; a stream costs one list append per
-event and no task switch. Due times are absolute, so a late tick never adds up to drift.
+The schedule is a pure function of a pace and its seed, so the same seed gives the same times. The wheel does everything
+due in the same millisecond in one callback of the loop; a stream costs one list append per event and no task switch.
+Due times are absolute, so a late tick never adds up to drift.
 """
 
 import asyncio
 import heapq
+import itertools
+import math
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 TICK_S: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The same time between any two pieces."""
+
+    gap_s: float = 0.0
+
+    def gaps(self, rng: random.Random) -> Iterator[float]:
+        del rng
+        return itertools.repeat(self.gap_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Any time from `low_s` to `high_s`, all equally likely."""
+
+    low_s: float
+    high_s: float
+
+    def gaps(self, rng: random.Random) -> Iterator[float]:
+        while True:
+            yield rng.uniform(self.low_s, self.high_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Lognormal:
+    """Mostly near `median_s`, now and then much longer: what measured inter-token times look like.
+
+    `sigma` is the standard deviation of the logarithm; 0.5 puts one gap in a hundred above 3.2 medians.
+    """
+
+    median_s: float
+    sigma: float
+
+    def gaps(self, rng: random.Random) -> Iterator[float]:
+        mu = math.log(self.median_s) if self.median_s > 0 else -math.inf
+        while True:
+            yield math.exp(mu + self.sigma * rng.gauss(0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Gaps as they were recorded, from the start again when they run out."""
+
+    gaps_s: tuple[float, ...]
+
+    def gaps(self, rng: random.Random) -> Iterator[float]:
+        del rng
+        return itertools.cycle(self.gaps_s or (0.0,))
+
+
+Gap = Fixed | Uniform | Lognormal | Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The times of one stream: the first piece after `ttft_s`, then one after each gap.
+
+    With `tokens_per_s`, piece k is never sent before k * `chunk_tokens` tokens may have been, however short the gaps.
+    """
+
+    ttft_s: float = 0.0
+    gap: Gap = Fixed()
+    chunk_tokens: int = 1
+    tokens_per_s: float | None = None
+    seed: int = 0
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether nothing of it is ever waited for."""
+        return self.ttft_s <= 0 and self.tokens_per_s is None and self.gap == _NO_GAP
+
+    def offsets(self) -> Iterator[float]:
+        """Seconds from the start of the stream at which piece 0, 1, 2, ... is due; never decreasing, endless."""
+        if isinstance(self.gap, Fixed) and self.tokens_per_s is None:
+            gap_s = self.gap.gap_s
+            return (self.ttft_s + gap_s * k for k in itertools.count())
+        return self._drawn()
+
+    def _drawn(self) -> Iterator[float]:
+        least_s = self.chunk_tokens / self.tokens_per_s if self.tokens_per_s else 0.0
+        offset = self.ttft_s
+        gaps = self.gap.gaps(random.Random(self.seed))  # noqa: S311 - a schedule to be repeated, not a secret
+        for k in itertools.count(1):
+            yield offset
+            offset = max(offset + max(0.0, next(gaps)), self.ttft_s + k * least_s)
+
+    def length_s(self, pieces: int) -> float:
+        """When the last of `pieces` pieces is due."""
+        return next(itertools.islice(self.offsets(), max(0, pieces - 1), None))
+
+
+_NO_GAP: Final = Fixed()
+AT_ONCE: Final = Pace()
 
 Step = Callable[[float], float | None]
 """Does what is due at the given monotonic time; returns the next due time, or None when nothing is left.
@@ -38,6 +138,10 @@ class Wheel:
         self._insert(due, step)
         self._arm()
 
+    def soon(self, step: Step) -> None:
+        """Call `step` once everybody else has had a turn."""
+        self._loop.call_soon(self._once, step)
+
     def close(self) -> None:
         """Forget all that is still waiting."""
         if self._armed is not None:
@@ -45,6 +149,11 @@ class Wheel:
             self._armed = None
         self._slots.clear()
         self._order.clear()
+
+    def _once(self, step: Step) -> None:
+        due = step(time.monotonic())
+        if due is not None:
+            self.add(due, step)
 
     def _insert(self, due: float, step: Step) -> None:
         slot = max(int((due - self._base) / TICK_S) + 1, self._current + 1)

@@ -4,11 +4,14 @@ A plan is a head, a list of events and an ending. Everything about content, orde
 plain data; the player (`player.py`) only adds time and a socket.
 """
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
 
 import orjson
+
+from mock_upstreams.pacing import AT_ONCE, Pace
 
 
 class Kind(IntEnum):
@@ -34,6 +37,40 @@ Event = tuple[Kind, bytes]
 """One write of a stream. A plain tuple, because a stream has many and a named one costs five times as much."""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Events that differ in one place only: `before` + piece + `after`, for each of `pieces`."""
+
+    kind: Kind
+    before: bytes
+    pieces: Sequence[bytes]
+    after: bytes
+
+
+class Script(Collection[Event]):
+    """The events of a stream, made as they are read: thousands of open streams then keep no frames in memory."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *parts: Event | Run) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[Event]:
+        for part in self._parts:
+            if isinstance(part, Run):
+                kind, before, after = part.kind, part.before, part.after
+                for piece in part.pieces:
+                    yield kind, before + piece + after
+            else:
+                yield part
+
+    def __len__(self) -> int:
+        return sum(len(part.pieces) if isinstance(part, Run) else 1 for part in self._parts)
+
+    def __contains__(self, event: object) -> bool:
+        return any(event == item for item in self)
+
+
 class Ending(Enum):
     CLEAN = "clean"
     """The framing is completed; the connection lives on."""
@@ -47,17 +84,16 @@ class Ending(Enum):
 class Plan:
     """One answer. `length` None means chunked; `status` None means that no head is sent.
 
-    `delay_s` holds back everything, head included; `ttft_s` and `gap_s` pace the events of a stream.
+    `delay_s` holds back everything, head included; `pace` is that of the events of a stream.
     """
 
     status: int | None
     headers: tuple[tuple[str, str], ...]
-    events: list[Event]
+    events: Collection[Event]
     length: int | None = None
     ending: Ending = Ending.CLEAN
     delay_s: float = 0.0
-    ttft_s: float = 0.0
-    gap_s: float = 0.0
+    pace: Pace = AT_ONCE
     fault: str | None = None
     close: bool = False
 
@@ -67,7 +103,7 @@ class StreamParts:
     """A complete event stream, and the pieces of its dialect that faults need."""
 
     headers: tuple[tuple[str, str], ...]
-    events: list[Event]
+    events: Collection[Event]
     error_event: bytes
     truncated_event: bytes
     late_event: bytes
@@ -109,5 +145,5 @@ def document_plan(
     )
 
 
-def stream_plan(parts: StreamParts, *, ttft_s: float, gap_s: float) -> Plan:
-    return Plan(status=200, headers=parts.headers, events=parts.events, ttft_s=ttft_s, gap_s=gap_s)
+def stream_plan(parts: StreamParts, pace: Pace) -> Plan:
+    return Plan(status=200, headers=parts.headers, events=parts.events, pace=pace)

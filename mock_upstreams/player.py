@@ -1,13 +1,20 @@
-"""Plays a plan on a wire: adds time, back-pressure and the ending to what was decided before."""
+"""Plays a plan on a wire: adds time, back-pressure and the ending to what was decided before.
 
-import asyncio
+A player is a chain of steps, each of which does all that is due and names the time at which there is more to do. It has
+no task of its own: the wheel turns thousands of them, and an unpaced answer is over before `start` returns.
+"""
+
+import logging
 import time
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mock_upstreams.journal import Entry
 from mock_upstreams.pacing import Wheel
-from mock_upstreams.plans import Ending, Kind, Plan
+from mock_upstreams.plans import Ending, Event, Kind, Plan
 from mock_upstreams.wire import CallerLeft, Wire
+
+_LOG: Final = logging.getLogger("mock_upstreams")
 
 _LEAD: Final = Kind.LEAD
 _CONTENT: Final = Kind.CONTENT
@@ -17,118 +24,144 @@ _BYTE: Final = Kind.BYTE
 
 _TAIL_DELAY_S: Final = 0.002
 _CLOGGED_RETRY_S: Final = 0.005
+_DELIVERY_POLL_S: Final = 0.002
+_DELIVERY_LIMIT_S: Final = 5.0
+_BEFORE_RST_S: Final = 0.02
+"""A reset makes many clients drop what they have received but not yet read; this lets them read it first."""
 _BURST: Final = 256
 """Writes before other streams get their turn."""
 
+_Phase = Callable[[float], float | None]
+"""Does what is due now; returns when to be called again, or None after naming the phase that follows."""
+
 
 class Player:
-    """Writes the events of one plan when they are due; `merge` joins events that are due together."""
+    """Writes the events of one plan when they are due; `merge` joins events that are due together.
+
+    `over` is called once, when the answer has been played or broken off by ourselves; not when the caller left.
+    """
 
     __slots__ = (
         "_content",
+        "_due",
         "_entry",
+        "_event",
+        "_events",
+        "_give_up",
         "_head",
-        "_index",
         "_merge",
+        "_offsets",
+        "_over",
+        "_paced",
+        "_phase",
         "_plan",
+        "_stall_limit_s",
         "_start",
-        "_turn",
         "_wheel",
-        "_wire",
         "_wrote_at",
+        "wire",
     )
 
-    def __init__(self, plan: Plan, wire: Wire, entry: Entry, wheel: Wheel, *, merge: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        wire: Wire,
+        entry: Entry,
+        wheel: Wheel,
+        over: Callable[[], None],
+        *,
+        merge: bool,
+        stall_limit_s: float,
+    ) -> None:
         self._plan = plan
-        self._wire = wire
+        self.wire = wire
         self._entry = entry
         self._wheel = wheel
+        self._over = over
         self._merge = merge
+        self._stall_limit_s = stall_limit_s
         self._head = b""
-        self._index = 0
+        self._events: Iterator[Event] = iter(plan.events)
+        self._event = next(self._events, None)
         self._content = 0
-        self._start = 0.0
-        self._wrote_at = 0.0
-        self._turn: asyncio.Future[None] | None = None
+        self._offsets: Iterator[float] = iter(())
+        self._paced = False
+        self._start = self._due = self._wrote_at = self._give_up = 0.0
+        self._phase: _Phase | None = self._begin
 
-    async def play(self, stall_limit_s: float) -> None:
-        """Send the whole answer. Raises CallerLeft when the connection goes away first."""
-        plan, wire, entry = self._plan, self._wire, self._entry
-        self._start = time.monotonic()
-        if plan.delay_s > 0:
-            await self._until(self._start + plan.delay_s)
+    def start(self) -> None:
+        """Send what is due at once, all of it if nothing is paced."""
+        self._start = now = time.monotonic()
+        delay_s = self._plan.delay_s
+        due = now + delay_s if delay_s > 0 else self._step(now)
+        if due is not None:
+            self._wheel.add(due, self._step)
+
+    def stop(self) -> None:
+        """Send nothing more; the entry stays as it is."""
+        self._phase = None
+
+    def caller_left(self) -> None:
+        """The connection is gone."""
+        if self._phase is not None:
+            self._phase = None
+            self._entry.caller_left()
+
+    def _step(self, now: float) -> float | None:
+        """One turn of the wheel. Never raises: the wheel turns for all players."""
+        try:
+            while self._phase is not None:
+                due = self._phase(now)
+                if due is None:
+                    continue
+                if due > now:
+                    return due
+                self._wheel.soon(self._step)
+                return None
+        except CallerLeft:
+            self._phase = None
+            self._entry.caller_left()
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the caller must not get half an answer
+            self.fail()
+        return None
+
+    def fail(self) -> None:
+        """Something of ours broke: log it and drop the connection."""
+        self._phase = None
+        _LOG.exception("no answer to %s %s", self._entry.method, self._entry.path)
+        self.wire.abort()
+        self._entry.finish("internal_error")
+        self._over()
+
+    # Phases
+
+    def _begin(self, now: float) -> None:
+        plan, wire = self._plan, self.wire
         if plan.close:
             wire.keep_alive = False
         if plan.status is not None:
             self._head = wire.head(plan.status, plan.headers, plan.length)
-        await self._send_events()
-        if plan.status is not None and not plan.events:
-            self._write(wire.terminator if plan.ending is Ending.CLEAN else b"")
-        await self._end(stall_limit_s)
-        entry.finish("complete" if plan.fault is None else f"fault:{plan.fault}")
+        if not plan.pace.is_instant:
+            self._start = now
+            self._paced = True
+            self._offsets = plan.pace.offsets()
+            self._due = now + next(self._offsets)
+        self._phase = self._send
 
-    async def _end(self, stall_limit_s: float) -> None:
-        ending = self._plan.ending
-        if ending is Ending.RST:
-            await self._wire.reset(after_data=self._plan.status is not None)
-        elif ending is Ending.FIN:
-            self._wire.close()
-        elif ending is Ending.SILENCE:
-            await asyncio.sleep(stall_limit_s)
-            self._wire.close()
-
-    async def _send_events(self) -> None:
-        while True:
-            now = time.monotonic()
-            due = self._advance(now)
-            if due is None:
-                return
-            if due <= now:
-                await asyncio.sleep(0)
-            else:
-                self._turn = asyncio.get_running_loop().create_future()
-                self._wheel.add(due, self._step)
-                await self._turn
-
-    async def _until(self, due: float) -> None:
-        turn = asyncio.get_running_loop().create_future()
-
-        def wake(_now: float) -> None:
-            if not turn.done():
-                turn.set_result(None)
-
-        self._wheel.add(due, wake)
-        await turn
-
-    def _step(self, now: float) -> float | None:
-        """One turn of the wheel: the task is woken only when there is something that it must do itself."""
-        turn = self._turn
-        if turn is None or turn.done():
-            return None
-        try:
-            due = self._advance(now)
-        except CallerLeft as exc:
-            turn.set_exception(exc)
-            return None
-        if due is None or due <= now:
-            turn.set_result(None)
-            return None
-        return due
-
-    def _advance(self, now: float) -> float | None:
+    def _send(self, now: float) -> float | None:
         """Write all that is due; return when the next event is (`now`: after others had their turn)."""
-        plan, wire = self._plan, self._wire
-        events, merge, frame = plan.events, self._merge, wire.frame
-        last = len(events) - 1
-        start, gap = self._start + plan.ttft_s, plan.gap_s
-        index, content = self._index, self._content
+        plan, wire, events = self._plan, self.wire, self._events
+        merge, frame, paced = self._merge, wire.frame, self._paced
+        terminator = wire.terminator if plan.ending is Ending.CLEAN else b""
+        event, content = self._event, self._content
         due: float | None = None
         gathered: list[bytes] = []
         written = 0
-        while index <= last:
-            kind, data = events[index]
+        while event is not None:
+            kind, data = event
             if kind is _CONTENT or kind is _LEAD or (kind is _FINISH and not content):
-                if (due := start + gap * content) > now:
+                if paced and self._due > now:
+                    due = self._due
                     break
             elif kind is _TAIL:
                 if (due := (now if written else self._wrote_at) + _TAIL_DELAY_S) > now:
@@ -138,20 +171,21 @@ class Player:
                 break
             if not written % _BURST and (due := self._breather(now, written)) is not None:
                 break
-            framed = frame(data)
-            if index == last and plan.ending is Ending.CLEAN:
-                framed += wire.terminator
+            event = next(events, None)
+            framed = frame(data) if event is not None else frame(data) + terminator
             if merge:
                 gathered.append(framed)
             elif self._head:
                 self._write(framed)
             else:
                 wire.write(framed)
-            content += kind is _CONTENT
+            if kind is _CONTENT:
+                content += 1
+                if paced:
+                    self._due = self._start + next(self._offsets)
             written += 1
-            index += 1
             due = None
-        self._index = index
+        self._event = event
         if gathered or (self._head and due is not None):
             self._write(b"".join(gathered))
         if written:
@@ -159,11 +193,13 @@ class Player:
         if content and not self._content:
             self._entry.first_content_ns = time.monotonic_ns()
         self._content = self._entry.events_sent = content
+        if due is None:
+            self._phase = self._end
         return due
 
     def _breather(self, now: float, written: int) -> float | None:
         """When to go on: later if the reader is slow, next turn after a burst, now (None) otherwise."""
-        if self._wire.is_clogged():
+        if self.wire.is_clogged():
             return now + _CLOGGED_RETRY_S
         return now if written else None
 
@@ -174,4 +210,43 @@ class Player:
             self._entry.status = self._plan.status
             self._entry.head_sent_ns = time.monotonic_ns()
         if data:
-            self._wire.write(data)
+            self.wire.write(data)
+
+    def _end(self, now: float) -> float | None:
+        plan = self._plan
+        clean = plan.ending is Ending.CLEAN
+        if self._head:
+            self._write(self.wire.terminator if clean else b"")
+        if clean:
+            self._finish(now)
+        elif plan.ending is Ending.FIN:
+            self._close(now)
+        elif plan.ending is Ending.SILENCE:
+            self._phase = self._close
+            return now + self._stall_limit_s
+        else:
+            self._give_up = now + _DELIVERY_LIMIT_S
+            self._phase = self._reset if plan.status is None else self._deliver
+        return None
+
+    def _finish(self, now: float) -> None:
+        del now
+        self._phase = None
+        fault = self._plan.fault
+        self._entry.finish("complete" if fault is None else f"fault:{fault}")
+        self._over()
+
+    def _close(self, now: float) -> None:
+        self.wire.close()
+        self._finish(now)
+
+    def _deliver(self, now: float) -> float | None:
+        """A reset takes back what the kernel has not sent yet, so that has to go out before."""
+        if now < self._give_up and not self.wire.is_delivered():
+            return now + _DELIVERY_POLL_S
+        self._phase = self._reset
+        return now + _BEFORE_RST_S
+
+    def _reset(self, now: float) -> None:
+        self.wire.reset()
+        self._finish(now)

@@ -1,40 +1,38 @@
 """The simulator as a server: reads requests, asks `answers.py` what to do, and plays it.
 
-One handler serves all paths, without a routing framework. It runs inside the event loop of whoever starts it.
+One handler serves all paths, without a routing framework; most requests do not even come this far, because their
+connection answers them (`direct.py`). It runs inside the event loop of whoever starts it.
 """
 
 import asyncio
+import functools
 import logging
-import re
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from mock_upstreams.answers import Providers, Received
+from mock_upstreams import direct
+from mock_upstreams.answers import Providers
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.control import PREFIX, Controls
-from mock_upstreams.journal import Entry, Journal
+from mock_upstreams.exchanges import Exchanges, Head, too_large
+from mock_upstreams.journal import Journal
 from mock_upstreams.pacing import Wheel
-from mock_upstreams.plans import Plan, document_plan
+from mock_upstreams.plans import document_plan
 from mock_upstreams.player import Player
 from mock_upstreams.refusals import Refusal
-from mock_upstreams.routes import Place, find_place
-from mock_upstreams.scenario import find_token
+from mock_upstreams.routes import find_place
 from mock_upstreams.wire import NOTHING_SENT, CallerLeft, Wire
 
-_LOG: Final = logging.getLogger("mock_upstreams")
 _HTTP_LOG: Final = logging.getLogger("mock_upstreams.http")
 _BACKLOG: Final = 4096
 _STOP_LIMIT_S: Final = 5.0
 _LINGER_S: Final = 2.0
-_HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
-_SCENARIO_HEADER: Final = "x-wb-scenario"
 _CALLERS_FAULT: Final = (HttpProcessingError, web.RequestPayloadError)
-_BEARER: Final = re.compile(r"bearer\s+(\S.*)", re.IGNORECASE)
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
@@ -62,6 +60,7 @@ class Simulator:
         self._handlers: set[asyncio.Task[object]] = set()
         self._runner: web.ServerRunner | None = None
         self._wheel: Wheel | None = None
+        self._exchanges: Exchanges | None = None
         self._port = 0
         self._stopping = False
 
@@ -90,13 +89,8 @@ class Simulator:
             raise RuntimeError("this simulator is running already; start a second one instead")
         self._stopping = False
         self._wheel = Wheel(asyncio.get_running_loop())
-        server = web.Server(
-            self._handle,
-            handler_cancellation=True,
-            access_log=None,
-            logger=_HTTP_LOG,
-            lingering_time=_LINGER_S,
-        )
+        self._exchanges = Exchanges(self.config, self.journal, self._providers, self._wheel, lambda: self.url)
+        server = self._server(self._exchanges)
         runner = web.ServerRunner(server, shutdown_timeout=_STOP_LIMIT_S)
         await runner.setup()
         site = web.TCPSite(runner, self.config.host, self.config.port, backlog=_BACKLOG)
@@ -108,6 +102,18 @@ class Simulator:
         self._runner = runner
         self._port = int(runner.addresses[0][1])
 
+    def _server(self, exchanges: Exchanges) -> web.Server:
+        make: Callable[..., web.Server] = web.Server
+        if self.config.direct and direct.is_possible():
+            make = functools.partial(direct.DirectServer, exchanges)
+        return make(
+            self._handle,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_HTTP_LOG,
+            lingering_time=_LINGER_S,
+        )
+
     async def stop(self) -> None:
         """Stop listening, end every open answer, and wait until their handlers are done."""
         runner, self._runner = self._runner, None
@@ -116,6 +122,8 @@ class Simulator:
         self._stopping = True
         for site in runner.sites:
             await site.stop()
+        if isinstance(runner.server, direct.DirectServer):
+            runner.server.break_off()
         handlers = set(self._handlers)
         for handler in handlers:
             handler.cancel()
@@ -127,91 +135,67 @@ class Simulator:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a request is handled outside of a task")
+        exchanges = self._exchanges
+        if task is None or exchanges is None:
+            raise RuntimeError("a request is handled outside of a task, or before the start")
+        if request.transport is None:
+            return NOTHING_SENT
         self._handlers.add(task)
         try:
-            wire = Wire(request)
-            if request.rel_url.raw_path.startswith(PREFIX):
-                await self._control(request, wire)
+            head = _head(request)
+            wire = Wire(request.transport, is_11=head.is_11, keep_alive=head.keep_alive)
+            if head.url.raw_path.startswith(PREFIX):
+                await self._control(request, head, wire, exchanges)
             else:
-                await self._serve(request, wire)
+                await self._serve(request, head, wire, exchanges)
             return wire.sent()
         except CallerLeft:
             return NOTHING_SENT
         finally:
             self._handlers.discard(task)
 
-    async def _serve(self, request: web.BaseRequest, wire: Wire) -> None:
+    async def _serve(self, request: web.BaseRequest, head: Head, wire: Wire, exchanges: Exchanges) -> None:
         """One request to a provider, from its body to the end of its entry in the journal."""
-        place = find_place(request.rel_url.raw_path)
-        entry = _entry(request, place)
+        entry = exchanges.entry(head)
+        over = asyncio.Event()
         try:
-            plan = await self._plan(request, wire, entry, place)
-            await self._play(plan, wire, entry)
+            try:
+                body = await self._body(request, wire)
+            except Refusal as refusal:
+                plan = exchanges.refuse(entry, refusal)
+                player: Player | None = exchanges.player(plan, wire, entry, over.set)
+            else:
+                player = exchanges.answer(head, entry, body, wire, over.set)
         except (CallerLeft, ConnectionError):
-            entry.caller_left()
+            exchanges.left_early(entry)
             raise CallerLeft from None
         except asyncio.CancelledError:
             if wire.is_gone and not self._stopping:
-                entry.caller_left()
+                exchanges.left_early(entry)
             raise
-        except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the caller must not get half an answer
-            _LOG.exception("no answer to %s %s", entry.method, entry.path)
-            wire.abort()
-            entry.finish("internal_error")
-        finally:
-            if entry.seq == 0:
-                self.journal.add(entry)
+        if player is not None:
+            await self._played(player, over)
 
-    async def _plan(self, request: web.BaseRequest, wire: Wire, entry: Entry, place: Place) -> Plan:
+    async def _played(self, player: Player, over: asyncio.Event) -> None:
+        try:
+            player.start()
+            await over.wait()
+        except asyncio.CancelledError:
+            if player.wire.is_gone and not self._stopping:
+                player.caller_left()
+            player.stop()
+            raise
+
+    async def _control(self, request: web.BaseRequest, head: Head, wire: Wire, exchanges: Exchanges) -> None:
+        entry = exchanges.entry(head)
         try:
             body = await self._body(request, wire)
         except Refusal as refusal:
-            self.journal.add(entry)
-            return self._providers.refuse(place, refusal)
-        entry.keep_body(body)
-        header = request.headers.get(_SCENARIO_HEADER)
-        token = find_token(
-            body,
-            request.rel_url.query_string.encode("utf-8", "replace") if entry.query else None,
-            header.encode("utf-8", "surrogateescape") if header is not None else None,
-        )
-        if token is not None:
-            entry.id, entry.token = token.id, token.raw
-        received = Received(
-            place=place,
-            method=entry.method,
-            body=body,
-            token=token,
-            credential=entry.credential,
-            origin=self._origin(request),
-            anthropic_version="anthropic-version" in request.headers,
-        )
-        try:
-            return self._providers.answer(received, entry)
-        finally:
-            self.journal.add(entry)
-
-    async def _play(self, plan: Plan, wire: Wire, entry: Entry) -> None:
-        if self._wheel is None:
-            raise RuntimeError("the simulator has not been started")
-        if entry.method == "HEAD":
-            plan = replace(plan, events=[])
-        player = Player(plan, wire, entry, self._wheel, merge=self.config.flush == "stream")
-        await player.play(self.config.stall_limit_s)
-
-    async def _control(self, request: web.BaseRequest, wire: Wire) -> None:
-        place = find_place(request.rel_url.raw_path)
-        entry = _entry(request, place)
-        try:
-            body = await self._body(request, wire)
-        except Refusal as refusal:
-            plan = self._providers.refuse(place, refusal)
+            plan = self._providers.refuse(find_place(entry.path), refusal)
         else:
-            document = self._controls.answer(entry.method, entry.path, entry.query, body)
-            plan = document_plan(document)
-        await self._play(plan, wire, entry)
+            plan = document_plan(self._controls.answer(entry.method, entry.path, entry.query, body))
+        over = asyncio.Event()
+        await self._played(exchanges.player(plan, wire, entry, over.set), over)
 
     async def _body(self, request: web.BaseRequest, wire: Wire) -> bytes:
         """The whole body. Raises Refusal (413, or 400 for broken framing) and CallerLeft."""
@@ -225,7 +209,7 @@ class Simulator:
                 part = await content.readany()
                 size += len(part)
                 if size > self.config.max_body_bytes:
-                    raise Refusal(413, f"The request is larger than {self.config.max_body_bytes} bytes.")
+                    raise too_large(self.config.max_body_bytes)
                 parts.append(part)
         except _CALLERS_FAULT:
             wire.keep_alive = False
@@ -234,30 +218,14 @@ class Simulator:
             ) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _origin(self, request: web.BaseRequest) -> str:
-        host = request.headers.get("host", "")
-        return f"http://{host}" if _HOST.fullmatch(host) else self.url
 
-
-def _entry(request: web.BaseRequest, place: Place) -> Entry:
-    url = request.rel_url
-    return Entry(
-        upstream=place.upstream,
-        provider=place.route.provider,
-        operation=place.route.operation,
+def _head(request: web.BaseRequest) -> Head:
+    return Head(
         method=request.method,
-        path=url.raw_path,
-        query=url.raw_query_string,
+        url=request.rel_url,
+        headers=request.headers,
         raw_headers=request.raw_headers,
-        credential=_credential(request),
+        is_11=request.version >= HttpVersion11,
+        keep_alive=request.keep_alive,
         arrived_ns=time.monotonic_ns(),
     )
-
-
-def _credential(request: web.BaseRequest) -> str | None:
-    """The provider credential: a bearer token or x-api-key."""
-    key = request.headers.get("x-api-key")
-    if key:
-        return key
-    found = _BEARER.fullmatch(request.headers.get("authorization", "").strip())
-    return found[1] if found else None

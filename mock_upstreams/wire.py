@@ -3,6 +3,8 @@
 Bytes go straight to the transport as this module frames them: that is faster than the server library's own
 writer, and it is the only way to break a response on purpose in a known manner. The library is handed a response
 that has already been sent (`Sent`), through methods that it offers for overriding.
+
+Nothing here waits: what has to wait (for a slow reader, for bytes to be delivered) is asked again later.
 """
 
 import asyncio
@@ -15,15 +17,11 @@ import time
 from email.utils import formatdate
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _SIOCOUTQNSD: Final = 0x894B
-_FLUSH_POLL_S: Final = 0.002
-_FLUSH_LIMIT_S: Final = 5.0
-_BEFORE_RST_S: Final = 0.02
-"""A reset makes many clients drop what they have received but not yet read; this lets them read it first."""
 HIGH_WATER: Final = 256 * 1024
 """Bytes waiting in a transport at which a stream is parked until its reader catches up."""
 
@@ -77,23 +75,19 @@ _CLOCK: Final = _Clock()
 
 
 class Wire:
-    """The response side of one request."""
+    """The response side of one request; `is_11` says whether the caller understands HTTP/1.1."""
 
-    __slots__ = ("_request", "_transport", "chunked", "keep_alive")
+    __slots__ = ("_is_11", "_transport", "chunked", "keep_alive")
 
-    def __init__(self, request: web.BaseRequest) -> None:
-        transport = request.transport
-        if transport is None:
-            raise CallerLeft
-        self._request = request
+    def __init__(self, transport: asyncio.Transport, *, is_11: bool, keep_alive: bool) -> None:
         self._transport = transport
+        self._is_11 = is_11
         self.chunked = False
-        self.keep_alive = request.keep_alive
+        self.keep_alive = keep_alive
 
     def head(self, status: int, headers: tuple[tuple[str, str], ...], length: int | None) -> bytes:
         """The status line and headers; chunked framing if `length` is None and the caller can read it."""
-        is_11 = self._request.version >= HttpVersion11
-        self.chunked = length is None and is_11
+        self.chunked = length is None and self._is_11
         if status in BODILESS:
             length = None
         lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"]
@@ -106,7 +100,7 @@ class Wire:
             self.keep_alive = False
         if not self.keep_alive:
             lines.append("connection: close\r\n")
-        elif not is_11:
+        elif not self._is_11:
             lines.append("connection: keep-alive\r\n")
         return b"%b%b\r\n" % ("".join(lines).encode("utf-8", "replace"), _CLOCK.date_line())
 
@@ -129,13 +123,10 @@ class Wire:
     def is_clogged(self) -> bool:
         return self._transport.get_write_buffer_size() > HIGH_WATER
 
-    async def delivered(self) -> None:
-        """Wait until the kernel has sent what was written; gives up on a caller that does not read."""
-        give_up = time.monotonic() + _FLUSH_LIMIT_S
-        while not self._transport.is_closing() and time.monotonic() < give_up:
-            if self._transport.get_write_buffer_size() == 0 and self._unsent() == 0:
-                return
-            await asyncio.sleep(_FLUSH_POLL_S)
+    def is_delivered(self) -> bool:
+        """Whether the kernel has sent all that was written, or nothing can be sent any more."""
+        transport = self._transport
+        return transport.is_closing() or (transport.get_write_buffer_size() == 0 and self._unsent() == 0)
 
     def _unsent(self) -> int:
         sock: socket.socket | None = self._transport.get_extra_info("socket")
@@ -143,11 +134,8 @@ class Wire:
             return 0
         return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0"))[0])
 
-    async def reset(self, *, after_data: bool) -> None:
+    def reset(self) -> None:
         """End with RST: linger 0 makes the kernel drop the connection instead of closing it."""
-        if after_data:
-            await self.delivered()
-            await asyncio.sleep(_BEFORE_RST_S)
         sock: socket.socket | None = self._transport.get_extra_info("socket")
         if sock is not None and not self._transport.is_closing():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)

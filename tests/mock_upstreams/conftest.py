@@ -281,16 +281,24 @@ def _running(config: SimulatorConfig, loops: Callable[[], asyncio.AbstractEventL
         assert not thread.is_alive(), "the simulator did not stop"
 
 
-_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
+_WAYS: dict[str, tuple[Callable[[], asyncio.AbstractEventLoop], SimulatorConfig]] = {
+    "asyncio": (asyncio.new_event_loop, SimulatorConfig(direct=False)),
+    "uvloop": (uvloop.new_event_loop, SimulatorConfig()),
 }
 
 
-@pytest.fixture(scope="session", params=list(_LOOPS))
+@pytest.fixture(scope="session", params=list(_WAYS))
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """A client of a simulator with default settings, on each kind of event loop."""
-    with _running(SimulatorConfig(), _LOOPS[request.param]) as found:
+    """A client of a simulator on each kind of event loop; one answers directly, one the long way."""
+    loops, config = _WAYS[request.param]
+    with _running(config, loops) as found:
+        yield found
+
+
+@pytest.fixture(params=list(_WAYS))
+def direct(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A client of a simulator of its own that answers directly, on each kind of event loop."""
+    with _running(SimulatorConfig(), _WAYS[request.param][0]) as found:
         yield found
 
 
