@@ -50,7 +50,12 @@ def run(
     profile: Annotated[
         list[str] | None, typer.Option("--profile", help="profile to judge (repeatable)")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="directed calls only; claims nothing")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="what replies alone show, without waiting; claims nothing")
+    ] = False,
+    explore: Annotated[
+        bool, typer.Option("--explore", help="every shape on every model, and many times the generated calls")
+    ] = False,
     level: Annotated[LevelWord, typer.Option("--level", help="lowest level to judge")] = LevelWord.may,
     requirement: Annotated[
         list[str] | None, typer.Option("--requirement", help="judge only this row (repeatable)")
@@ -88,7 +93,13 @@ def run(
         target=resolve_target(target, profiles, key_env, model),
         profiles=profiles,
         selection=Selection(Level(level.value.upper()), tuple(requirement or ()), quick),
-        settings=Settings(concurrency=concurrency, seed=seed, allow_commands=allow_commands, timeout=timeout),
+        settings=Settings(
+            concurrency=concurrency,
+            seed=seed,
+            allow_commands=allow_commands,
+            timeout=timeout,
+            explore=explore,
+        ),
         require_claim=require_claim,
         out=out,
         json_file=json_file,

@@ -37,12 +37,14 @@ class Settings:
         seed: for generators.
         allow_commands: whether command hooks may run.
         timeout: seconds for one call, if the operator bounds it below the default.
+        explore: every shape on every model, and many times the generated calls.
     """
 
     concurrency: int = 64
     seed: int = 0
     allow_commands: bool = False
     timeout: float | None = None
+    explore: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def _shared(target: Target, settings: Settings) -> Shared:
         seed=settings.seed,
         concurrency=asyncio.Semaphore(settings.concurrency),
         ids=correlation_ids(),
+        explore=settings.explore,
     )
 
 

@@ -177,10 +177,12 @@ class Call:
     Compared and hashed by identity: two calls are never the same call.
 
     Attributes:
-        situation: what the probe did, for checks to select by: `plain`, `upstream-500`, ...
+        situation: what the probe did, for checks to select by: `plain`, `upstream-500`, ...; several joined by
+            `+` where one request shows them all.
         role: role of the model in the target file (`openai`, `anthropic`, `image`), if any.
         upstream: the calls that the simulator saw under the same id; None when not wired.
         retried: an unprovoked 429 preceded this exchange (its id).
+        contention: sent to contend with others (a burst, a race, many at once), and not for its own answer.
     """
 
     exchange: Exchange
@@ -193,6 +195,12 @@ class Call:
     streamed: bool = False
     upstream: tuple[UpstreamCall, ...] | None = None
     retried: str | None = None
+    contention: bool = False
+
+    @cached_property
+    def situations(self) -> frozenset[str]:
+        """The situation, or each of several that this one request shows."""
+        return frozenset(self.situation.split("+"))
 
     @property
     def id(self) -> str:
@@ -258,7 +266,7 @@ class Observation:
         return tuple(
             call
             for call in self.calls
-            if (not situations or call.situation in situations)
+            if (not situations or not call.situations.isdisjoint(situations))
             and (role is None or call.role == role)
             and (streamed is None or call.streamed is streamed)
         )

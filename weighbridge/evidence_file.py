@@ -67,6 +67,7 @@ def _call(call: Call) -> dict[str, Any]:
         else {name: value for name, value in asdict(call.scenario).items() if value is not None},
         "streamed": call.streamed,
         "retried": call.retried,
+        "contention": call.contention,
         "upstream": None if call.upstream is None else [_flat(item) for item in call.upstream],
         "exchange": {
             "id": seen.id,
@@ -122,6 +123,7 @@ def _uncall(raw: Mapping[str, Any]) -> Call:
         if raw["upstream"] is None
         else tuple(UpstreamCall(**item | {"headers": _headers(item["headers"])}) for item in raw["upstream"]),
         retried=raw["retried"],
+        contention=raw.get("contention", False),
     )
 
 

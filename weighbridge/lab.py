@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from weighbridge import tolerances
@@ -128,6 +129,25 @@ class Lab(Sender):
             correlation_id=id_,
             **options,
         )
+
+    async def combined(
+        self, changes: Mapping[str, Mapping[str, Any]], send: Callable[..., Awaitable[Call]]
+    ) -> None:
+        """One valid request that shows several situations; where it is refused, each alone, so that none hides another.
+
+        Args:
+            changes: what each situation changes in the plain request; no two change one member differently.
+            send: takes the situation, the change and `keep`.
+        """
+        together: dict[str, Any] = {}
+        for change in changes.values():
+            together |= change
+        whole = await send("+".join(changes), together, keep=False)
+        if whole.exchange.ok or len(changes) == 1:
+            self.calls.append(whole)
+            return
+        self.calls.append(replace(whole, situation=f"refused-together:{whole.situation.replace('+', ',')}"))
+        await asyncio.gather(*(send(name, change, keep=True) for name, change in changes.items()))
 
     async def healthy(self, surface: str, role: str, situation: str, who: Principal) -> bool:
         """A plain call before a failure is provoked; waits (bounded) for the model to serve again.

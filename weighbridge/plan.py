@@ -8,6 +8,7 @@ from functools import cached_property
 
 from weighbridge.catalogue import Catalogue
 from weighbridge.errors import TargetFileError, UsageError
+from weighbridge.registry import PROBES
 from weighbridge.suite import Check
 from weighbridge.target import Target
 from weighbridge.verdict import Level, at_least
@@ -29,7 +30,7 @@ class Selection:
     Attributes:
         level: judge rows of at least this level.
         requirements: judge only these rows.
-        quick: directed calls only, nothing that waits.
+        quick: what replies alone show, by directed calls that wait for nothing.
     """
 
     level: Level = Level.MAY
@@ -58,9 +59,16 @@ class Plan:
 
     def wants(self, check: Check) -> bool:
         """Whether a check contributes to any chosen row on a chosen surface."""
-        if self.selection.quick and check.binding.generated:
+        if self.selection.quick and not self._is_quick(check):
             return False
         return check.binding.surface in self.surfaces and bool(self.ids & set(check.binding.ids))
+
+    @staticmethod
+    def _is_quick(check: Check) -> bool:
+        """Whether all that a check looks at comes from probes of a quick run."""
+        import weighbridge.probes  # noqa: F401 - registers the probes
+
+        return all(name in PROBES and PROBES[name].quick for name in check.probes)
 
 
 def make_plan(target: Target, catalogue: Catalogue, profiles: Sequence[str], selection: Selection) -> Plan:

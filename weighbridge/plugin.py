@@ -211,7 +211,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("weighbridge", "conformance of a deployment")
     group.addoption("--target", help="target file or URL; without it the embedded reference is judged")
     group.addoption("--profile", action="append", default=[], help="profile to judge (may be repeated)")
-    group.addoption("--quick", action="store_true", help="directed calls only")
+    group.addoption("--quick", action="store_true", help="what replies alone show, without waiting")
     group.addoption("--level", default="may", choices=["must", "should", "may"], help="lowest level to judge")
     group.addoption(
         "--requirement", action="append", default=[], help="judge only this row (may be repeated)"

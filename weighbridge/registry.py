@@ -39,13 +39,14 @@ class Probe:
     stage: Stage
     function: ProbeFunction
     needs: tuple[str, ...] = ()
+    quick: bool = False
 
 
 PROBES: dict[str, Probe] = {}
 
 
 def probe(
-    surface: str, *, stage: Stage = Stage.HEALTHY, needs: tuple[str, ...] = ()
+    surface: str, *, stage: Stage = Stage.HEALTHY, needs: tuple[str, ...] = (), quick: bool = False
 ) -> Callable[[ProbeFunction], ProbeFunction]:
     """Register a probe under its function's name.
 
@@ -53,13 +54,14 @@ def probe(
         surface: the surface that it drives.
         stage: when it may run.
         needs: capabilities without which it has nothing to do; checks then say what is missing.
+        quick: what it sends is judged by the replies, and it waits for nothing; `--quick` runs these alone.
     """
 
     def register(function: ProbeFunction) -> ProbeFunction:
         name = function.__name__
         if name in PROBES:
             raise UsageError(f"two probes are called {name!r}; rename one")
-        PROBES[name] = Probe(name, surface, stage, function, needs)
+        PROBES[name] = Probe(name, surface, stage, function, needs, quick)
         return function
 
     return register

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from weighbridge import tolerances
@@ -56,6 +57,7 @@ class Sender(Purse):
         provoked: bool = False,
         keep: bool = True,
         paced: bool = True,
+        contention: bool = False,
         url: str | None = None,
     ) -> Call:
         """One request, recorded.
@@ -80,6 +82,7 @@ class Sender(Purse):
             keep: whether the call becomes evidence.
             paced: False starts the call at once, outside the principal's pace and its slots. The probe then
                 answers for the limit itself: it stays below it, or exceeds it on purpose with `provoked`.
+            contention: the call is one of many that are to meet each other; counted apart in the report.
             url: an absolute URL that a reply named, in place of the surface's URL and `path`.
         """
         where = self.target.surfaces[surface]
@@ -112,6 +115,8 @@ class Sender(Purse):
             await asyncio.sleep(_back_off(seen))
             seen = await self._exchange(request, id_, pace, leave)
         call = self._call(seen, situation, surface, role, who, scenario, streamed=streamed, retried=retried)
+        if contention:
+            call = replace(call, contention=True)
         if keep:
             self.calls.append(call)
         return call

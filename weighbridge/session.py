@@ -109,7 +109,7 @@ class RunSession:
         assert self.plan is not None  # noqa: S101 - set by the constructor
         names = [name for check in checks for name in check.probes]
         wired = self.target is None or self.target.simulator is not None
-        if wired and not self.options.selection.requirements:
+        if wired and not self.options.selection.requirements and not self.options.selection.quick:
             names += [name for surface in self.plan.surfaces for name in POSTS_PROBES.get(surface, ())]
         return list(dict.fromkeys(names))
 

@@ -39,6 +39,9 @@ TASK_POLL_INTERVAL_S = 0.12
 #: The same for a provider that is not ours; S3 recommends one poll every 1 to 2 s.
 REAL_TASK_POLL_INTERVAL_S = 1.5
 
+#: A task that is due is looked at this much later: a gateway has to ask its provider, and to store the result.
+TASK_SEEN_S = 0.25
+
 #: Requests per second and user of the task gateway (S3, Rate limits, the default).
 TASK_RATE_LIMIT = 10
 

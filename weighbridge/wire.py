@@ -44,9 +44,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """When to hang up on purpose: after this many body bytes-carrying reads."""
+    """When to hang up on purpose.
 
-    after_chunks: int = 1
+    Attributes:
+        after_chunks: after so many reads that carried body bytes; 0 leaves as soon as the head is there.
+        after_s: so many seconds after the request was sent, whatever has come by then.
+        at: once these bytes stand in the body.
+    """
+
+    after_chunks: int | None = None
+    after_s: float | None = None
+    at: bytes | None = None
+
+    def now(self, reader: ResponseReader) -> bool:
+        """Whether what was read so far is what was waited for."""
+        if self.after_chunks is not None and reader.status is not None:
+            return len(reader.chunks) >= self.after_chunks
+        return self.at is not None and self.at in b"".join(chunk.data for chunk in reader.chunks)
 
 
 class _Framing(Enum):
@@ -243,8 +257,12 @@ class _Connection(asyncio.Protocol):
             self._end(Ending.TOO_LARGE, "the body went past the size limit")
         elif self.reader.done:
             self._end(Ending.COMPLETE, "")
-        elif self._leave is not None and len(self.reader.chunks) >= self._leave.after_chunks:
-            self._end(Ending.LEFT, "we hung up")
+        elif self._leave is not None and self._leave.now(self.reader):
+            self.leave()
+
+    def leave(self) -> None:
+        """Hang up on purpose."""
+        self._end(Ending.LEFT, "we hung up")
 
     def eof_received(self) -> None:
         whole = self.reader.eof()
@@ -295,7 +313,7 @@ async def exchange(
         epoch: `time.perf_counter()` at the start of the run.
         timeouts: bounds in seconds.
         limits: bounds in bytes.
-        leave: hang up on purpose after so many reads that carried body bytes.
+        leave: when to hang up on purpose.
         tls: context for https URLs; the system's default one if None.
     """
     parts = urlsplit(request.url)
@@ -306,6 +324,7 @@ async def exchange(
     loop = asyncio.get_running_loop()
     connection: _Connection | None = None
     ending, detail = Ending.REFUSED, ""
+    clock: asyncio.TimerHandle | None = None
     try:
         async with asyncio.timeout(timeouts.connect):
             _, connection = await loop.create_connection(
@@ -325,6 +344,8 @@ async def exchange(
             started = time.perf_counter()
             connection._epoch = started  # noqa: SLF001 - same module; times count from the first byte sent
             connection.transport.write(render(request))
+            if leave is not None and leave.after_s is not None:
+                clock = loop.call_later(leave.after_s, connection.leave)
             try:
                 async with asyncio.timeout(timeouts.first_byte):
                     await connection.first_byte.wait()
@@ -335,6 +356,8 @@ async def exchange(
                 bound = timeouts.first_byte if not connection.first_byte.is_set() else timeouts.total
                 ending, detail = Ending.TIMEOUT, f"{kind} within {bound:g} s"
         finally:
+            if clock is not None:
+                clock.cancel()
             connection.transport.abort() if ending is Ending.LEFT else connection.transport.close()
             if not connection.over.done():
                 connection.over.cancel()

@@ -36,6 +36,7 @@ class Shared:
     seed: int
     concurrency: asyncio.Semaphore
     ids: Callable[[], str]
+    explore: bool = False
     principals: dict[str, SharedLock] = field(default_factory=dict)
     models: dict[str, SharedLock] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
@@ -95,6 +96,18 @@ class Workbench:
         return self.shared.control is not None
 
     def roles(self, surface: str) -> tuple[str, ...]:
+        """The roles to judge a surface by: one model for each family and kind of output; all of them in an exploring run.
+
+        What holds for one model of a family holds for its sisters, and each call of a live deployment costs
+        money; `every_role` is for what is promised of each model by name.
+        """
+        every = self.every_role(surface)
+        if self.shared.explore or surface in {"tasks", "aimlapi"}:
+            return every
+        families = {role.partition("_")[0]: role for role in reversed(every)}
+        return tuple(role for role in every if families[role.partition("_")[0]] == role)
+
+    def every_role(self, surface: str) -> tuple[str, ...]:
         """The model roles that a surface serves, in the order of the target file."""
         if surface == "messages":
             return tuple(role for role in self.target.models if role.startswith("anthropic"))

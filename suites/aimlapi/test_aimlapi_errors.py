@@ -22,7 +22,6 @@ FAILED = (
     "upstream-500-streamed",
     "upstream-401",
     "upstream-reset",
-    "upstream-close",
     "upstream-garbled",
 )
 

@@ -3,6 +3,7 @@
 from weighbridge.checks import billing, errors, replies
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.probes.chat_extent import STAGES
 from weighbridge.probes.chat_upstream import FAILURES
 from weighbridge.suite import Judge, requirement
 
@@ -47,9 +48,10 @@ def test_written_tokens_pay_the_write_rate(judge: Judge, chat_charges: Observati
 
 
 @requirement("CERR-DB-2", surface="chat")
-def test_leaving_costs_at_most_once(judge: Judge, chat_left_money: Observation) -> None:
-    """Hanging up is no reason to pay more than for staying."""
-    judge.settle(*billing.at_most_the_price(chat_left_money, judge.facts, "left-money"))
+def test_leaving_costs_at_most_once(judge: Judge, chat_left: Observation) -> None:
+    """Hanging up is no reason to pay more than for staying, at whatever stage of the stream."""
+    found = [billing.at_most_the_price(chat_left, judge.facts, name) for name in STAGES]
+    judge.settle(*(finding for findings in found for finding in findings))
 
 
 @requirement("CBIL-11", surface="chat")
@@ -127,15 +129,15 @@ def test_failures_cost_nothing(judge: Judge, chat_upstream_failures: Observation
 
 
 @requirement("CERR-500-5", surface="chat")
-def test_retry_after_500_is_billed_once(judge: Judge, chat_retry_after_failure: Observation) -> None:
+def test_retry_after_500_is_billed_once(judge: Judge, chat_upstream_failures: Observation) -> None:
     """The documents call a retry safe; twice billed, it is not."""
-    judge.settle(*billing.billed_once(chat_retry_after_failure, judge.facts, "retry-500"))
+    judge.settle(*billing.billed_once(chat_upstream_failures, judge.facts, "upstream-500"))
 
 
 @requirement("CERR-DB-1", surface="chat")
-def test_broken_wire_and_retry_are_billed_once(judge: Judge, chat_retry_after_failure: Observation) -> None:
+def test_broken_wire_and_retry_are_billed_once(judge: Judge, chat_upstream_failures: Observation) -> None:
     """The provider had produced output when the wire broke; the customer still pays for one answer."""
-    judge.settle(*billing.billed_once(chat_retry_after_failure, judge.facts, "retry-broken"))
+    judge.settle(*billing.billed_once(chat_upstream_failures, judge.facts, "broken-stream"))
 
 
 @requirement("CREQ-23", surface="chat")

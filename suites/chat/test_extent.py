@@ -22,9 +22,9 @@ def test_full_output_is_relayed(judge: Judge, chat_extent: Observation) -> None:
 
 
 @requirement("CLIM-03", surface="chat")
-def test_input_beyond_the_window_is_400(judge: Judge, chat_context_exceeded: Observation) -> None:
+def test_input_beyond_the_window_is_400(judge: Judge, chat_upstream_failures: Observation) -> None:
     """A 500 would be retried although it can never succeed."""
-    judge.settle(*over(chat_context_exceeded, ("context-exceeded",), errors.status(400)))
+    judge.settle(*over(chat_upstream_failures, ("context-exceeded",), errors.status(400)))
 
 
 @requirement("CLA-07", surface="chat")
@@ -35,9 +35,10 @@ def test_large_cap_does_not_lengthen(judge: Judge, chat_extent: Observation) -> 
 
 
 @requirement("CSTR-18", surface="chat")
-def test_continuation_is_accepted(judge: Judge, chat_extent: Observation) -> None:
+def test_continuation_is_accepted(judge: Judge, chat_extent: Observation, chat_replies: Observation) -> None:
     """After `length` the client asks for the rest."""
-    judge.settle(*over(chat_extent, ("cut-off", "continuation"), replies.accepted))
+    judge.each(chat_replies.where("low-cap", streamed=True), replies.accepted)
+    judge.settle(*over(chat_extent, ("continuation",), replies.accepted))
 
 
 @requirement("CSTR-15", surface="chat")

@@ -231,9 +231,9 @@ def test_reasoning_effort_passes_through(judge: Judge, chat_requests: Observatio
 
 
 @requirement("CREQ-07", surface="chat")
-def test_turns_arrive_in_order(judge: Judge, chat_upstream_side: Observation) -> None:
+def test_turns_arrive_in_order(judge: Judge, chat_requests: Observation) -> None:
     """The last turn is the one to answer."""
-    judge.settle(*over(chat_upstream_side, ("conversation",), posts.turns_in_order))
+    judge.settle(*over(chat_requests, ("roles",), posts.turns_in_order))
 
 
 @requirement("CREQ-17", surface="chat")

@@ -21,7 +21,7 @@ def test_reply_has_an_id(judge: Judge, chat_replies: Observation) -> None:
 @requirement("CRES-03", surface="chat")
 def test_ids_differ_between_calls(judge: Judge, chat_replies: Observation) -> None:
     """Two replies under one id overwrite each other in every store keyed by it."""
-    judge.settle(replies.ids_differ(chat_replies.where("plain", streamed=False)))
+    judge.settle(replies.ids_differ(chat_replies.where("plain", "tool-call", "low-cap", streamed=False)))
 
 
 @requirement("CRES-04", surface="chat")

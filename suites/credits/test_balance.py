@@ -5,7 +5,7 @@ from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
-READS = ("balance:balance:before", "balance:balance:again", "balance:balance:final")
+READS = ("balance:balance:before", "balance:balance:final")
 
 
 @requirement("BAL-01", surface="tasks")

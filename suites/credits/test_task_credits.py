@@ -51,7 +51,8 @@ def test_completed_task_is_not_refunded(judge: Judge, task_lifecycles: Observati
 def test_polling_is_free(judge: Judge, task_lifecycles: Observation) -> None:
     """Clients poll many times per task as they are told to."""
     found = _accepted(task_lifecycles, "completed")
-    each = (tasks_credits.polls_are_free(task_lifecycles, "completed", role) for role in _roles(found))
+    watched = tasks_credits.watched(task_lifecycles, "completed", _roles(found))
+    each = [tasks_credits.polls_are_free(task_lifecycles, "completed", role) for role in watched]
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
@@ -90,7 +91,8 @@ def test_refund_is_there_when_failed_is_seen(judge: Judge, task_failures: Observ
     findings: list[Finding] = []
     for name in ("failed", "moderated"):
         found = _accepted(task_failures, name)
-        findings += [tasks_credits.refunded_when_seen(task_failures, name, role) for role in _roles(found)]
+        watched = tasks_credits.watched(task_failures, name, _roles(found))
+        findings += [tasks_credits.refunded_when_seen(task_failures, name, role) for role in watched]
         findings += [found] if isinstance(found, Finding) else []
     judge.settle(*findings)
 
@@ -150,12 +152,8 @@ def test_failures_cost_nothing(judge: Judge, task_failures: Observation) -> None
 @requirement("TBIL-12", "TSUB-17", surface="tasks")
 def test_refusal_takes_no_credits(judge: Judge, task_bad_requests: Observation) -> None:
     """A typing error in a parameter must not cost money, and a hidden task would show in the balance."""
-    tried = dict.fromkeys(call.role for call in task_bad_requests.where("no-model"))
     judge.settle(
-        *(
-            tasks_credits.takes_nothing(task_bad_requests, "bad-requests", role, what="a refused submission")
-            for role in tried
-        )
+        tasks_credits.takes_nothing(task_bad_requests, "bad-requests", None, what="a refused submission")
     )
 
 

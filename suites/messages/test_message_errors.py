@@ -8,7 +8,7 @@ from weighbridge.suite import Judge, requirement
 
 SHAPES = ("no-max-tokens", *bad_shapes(""), "malformed-json")
 #: Failures that the target knows of before it has sent anything.
-EARLY = ("upstream-500", "upstream-500-streamed", "upstream-reset", "upstream-close")
+EARLY = ("upstream-500", "upstream-500-streamed", "upstream-reset")
 LEAKY = (*EARLY, "upstream-401", "broken-stream", "error-event")
 
 

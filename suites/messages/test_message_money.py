@@ -13,9 +13,7 @@ COSTLESS = tuple(name for name in FAILURES if name != "upstream-garbled")
 @requirement("MBIL-01", surface="messages")
 def test_charge_is_the_price_of_the_counters(judge: Judge, message_charges: Observation) -> None:
     """Callers recompute their bill from input, written, read and output tokens with the rate card."""
-    judge.settle(
-        *money.charged_the_price(message_charges, judge.facts, "charge", "charge-output", "charge-both")
-    )
+    judge.settle(*money.charged_the_price(message_charges, judge.facts, "charge", "charge-both"))
 
 
 @requirement("MBIL-01", surface="messages")
@@ -26,8 +24,7 @@ def test_a_streamed_charge_is_the_same(judge: Judge, message_charges: Observatio
             message_charges,
             judge.facts,
             "charge-streamed",
-            "charge-written-streamed",
-            "charge-cached-streamed",
+            "charge-both-streamed",
         )
     )
 
@@ -65,10 +62,10 @@ def test_a_failed_call_is_free(judge: Judge, message_upstream_failures: Observat
 
 
 @requirement("MERR-05", surface="messages")
-def test_a_repeated_call_is_billed_once(judge: Judge, message_retry_after_failure: Observation) -> None:
+def test_a_repeated_call_is_billed_once(judge: Judge, message_upstream_failures: Observation) -> None:
     """Failure and repetition together cost one successful reply, broken streams included."""
-    names = ("retry-500", "retry-broken")
-    judge.settle(*money.repetitions_are_billed_once(message_retry_after_failure, judge.facts, *names))
+    names = ("upstream-500", "broken-stream")
+    judge.settle(*money.repetitions_are_billed_once(message_upstream_failures, judge.facts, *names))
 
 
 @requirement("MERR-05", surface="messages")

@@ -5,7 +5,7 @@ from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
-FAILED = ("upstream-500", "upstream-500-streamed", "upstream-429", "upstream-reset", "upstream-close")
+FAILED = ("upstream-500", "upstream-500-streamed", "upstream-429", "upstream-reset")
 BROKEN = ("broken-stream", "cut-stream", "early-end", "error-event")
 
 

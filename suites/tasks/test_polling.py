@@ -31,11 +31,11 @@ def test_status_is_one_of_three_words(judge: Judge, task_lifecycles: Observation
 
 @requirement("TPOL-02", surface="tasks", widens=True)
 def test_status_of_running_and_failed_tasks_is_one_of_them(
-    judge: Judge, task_slow_jobs: Observation, task_failures: Observation
+    judge: Judge, task_cadence: Observation, task_failures: Observation
 ) -> None:
     """The same for tasks that are surely at work, and for failures."""
     judge.settle(
-        *over(task_slow_jobs, ("slow:poll",), tasks_polls.status_is_known),
+        *over(task_cadence, ("cadence:poll",), tasks_polls.status_is_known),
         *over(task_failures, ("failed:poll", "moderated:poll"), tasks_polls.status_is_known),
     )
 

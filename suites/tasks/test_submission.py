@@ -21,10 +21,9 @@ MISSING = (
 
 
 @requirement("TSUB-01", surface="tasks")
-def test_image_submission_answers_at_once(judge: Judge, task_slow_jobs: Observation) -> None:
+def test_image_submission_answers_at_once(judge: Judge, task_cadence: Observation) -> None:
     """A client that has to hold a request for minutes runs into its own timeout and pays again."""
-    slow = [call for call in task_slow_jobs.where("slow") if call.role == "image"]
-    judge.settle(*(tasks.answers_at_once(call) for call in slow), *([] if slow else [needs("models.image")]))
+    judge.settle(*over(task_cadence, ("slow",), tasks.answers_at_once))
 
 
 @requirement("TSUB-02", surface="tasks")
@@ -81,7 +80,8 @@ def test_text_tools_start_tasks(judge: Judge, task_lifecycles: Observation) -> N
     """The text tools are polled like any other task; all three of them."""
     findings: list[Finding] = []
     for endpoint in TEXT_ENDPOINTS:
-        calls = [c for c in task_lifecycles.where("completed") if c.exchange.request.url.endswith(endpoint)]
+        tried = task_lifecycles.where("completed", "started")
+        calls = [call for call in tried if call.exchange.request.url.endswith(endpoint)]
         missing = needs(f"models.text, text_...: a model that is submitted at {endpoint}")
         findings += [tasks.starts_task(call) for call in calls] or [missing]
     judge.settle(*findings)

@@ -3,6 +3,7 @@
 from weighbridge.checks import posts, streams
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.probes.chat_extent import STAGES
 from weighbridge.suite import Judge, requirement
 
 
@@ -66,15 +67,16 @@ def test_402_reaches_no_provider(judge: Judge, chat_broke: Observation) -> None:
 
 
 @requirement("PRAC-02", surface="chat")
-def test_leaving_stops_the_provider(judge: Judge, chat_pacing: Observation) -> None:
-    """Tokens nobody reads are still paid for."""
-    judge.settle(*over(chat_pacing, ("left",), posts.upstream_stopped))
+def test_leaving_stops_the_provider(judge: Judge, chat_left: Observation) -> None:
+    """Tokens nobody reads are still paid for; left before the headers, nothing has been read at all."""
+    names = ("left-before-headers", "left-after-headers", "left-after-first", "left-midway")
+    judge.settle(*over(chat_left, names, posts.upstream_stopped))
 
 
 @requirement("PRAC-03", surface="chat")
-def test_nothing_is_retried_after_the_client_left(judge: Judge, chat_pacing: Observation) -> None:
+def test_nothing_is_retried_after_the_client_left(judge: Judge, chat_left: Observation) -> None:
     """There is nobody left to answer."""
-    judge.settle(*over(chat_pacing, ("left",), posts.exactly(1)))
+    judge.settle(*over(chat_left, STAGES, posts.exactly(1)))
 
 
 @requirement("PRAC-13", surface="chat")

@@ -160,7 +160,9 @@ FINE_CHAT = replace(COARSE, resolution={"chat": 1, "messages": STEP})
 def _repeated(charged: int) -> Observation:
     first = _observed(PLAIN, charged, status=500)
     second = call({"usage": {}}, scenario=PLAIN, situation="charge:second")
-    return replace(first, calls=(*first.calls, second))
+    moments = {"before": "before", "after": "repeated"}
+    readings = tuple(replace(item, moment=moments[item.moment]) for item in first.readings)
+    return replace(first, calls=(*first.calls, second), readings=readings)
 
 
 def _served(charged: int, *, refused: int = 0) -> Observation:

@@ -260,6 +260,7 @@ def test_failure_and_repetition_are_billed_once() -> None:
     for amount, outcome in ((once, Outcome.MET), (2 * once, Outcome.BROKEN)):
         seen = charged(amount, Scenario(fault="reset"), "retry-broken")
         second = replace(seen.calls[0], situation="retry-broken:second", scenario=good)
-        both = replace(seen, calls=(*seen.calls, second))
+        readings = (seen.readings[0], replace(seen.readings[1], moment="repeated"))
+        both = replace(seen, calls=(*seen.calls, second), readings=readings)
         found = message_billing.repetitions_are_billed_once(both, FACTS, "retry-broken")
         assert [item.outcome for item in found] == [outcome]

@@ -36,8 +36,10 @@ class Case:
         return tuple(call.id for call in self.calls)
 
 
-def cases(observation: Observation, name: str, role: str | None = None) -> list[Case] | Finding:
-    """The cases of a situation, one for each model, or why there is none.
+def cases(
+    observation: Observation, name: str, role: str | None = None, *, last: str = "after"
+) -> list[Case] | Finding:
+    """The cases of a situation, one for each model, or why there is none; `last` is the second reading's moment.
 
     A probe labels its readings `situation/role`; the calls are those of the situation and role.
     """
@@ -50,7 +52,7 @@ def cases(observation: Observation, name: str, role: str | None = None) -> list[
         return needs(f"models.{role}")
     for one in roles if role is None else [role]:
         label = f"{name}/{one}"
-        before, after = observation.money(label, "before"), observation.money(label, "after")
+        before, after = observation.money(label, "before"), observation.money(label, last)
         if before is None or after is None:
             return needs("balance")
         calls = tuple(call for call in found if call.role == one)
@@ -298,11 +300,13 @@ def _due_for_served(calls: Iterable[Call], facts: RunFacts) -> int | Finding:
 
 def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
     """A failed call and its successful repetition together cost the price of one."""
-    found = cases(observation, name)
-    if isinstance(found, Finding):
-        return [found]
+    repeated = dict.fromkeys(call.role for call in observation.where(f"{name}:second"))
+    found = [cases(observation, name, role, last="repeated") for role in repeated]
+    missing = [item for item in found or [cases(observation, name)] if isinstance(item, Finding)]
+    if missing:
+        return missing
     findings = []
-    for case in found:
+    for case in (case for item in found if not isinstance(item, Finding) for case in item):
         second = observation.where(f"{name}:second", role=case.calls[0].role)
         if not second or not second[0].exchange.ok:
             findings.append(

@@ -191,10 +191,20 @@ def group_stays_inside(call: Call, _post: UpstreamCall, body: Any) -> Finding:
 
 @_upstream_body
 def turns_in_order(call: Call, _post: UpstreamCall, body: Any) -> Finding:
-    """All turns arrive, in the order sent, with their texts."""
-    sent = [(m["role"], _text(m["content"])) for m in json.loads(call.exchange.request.body)["messages"]]
-    arrived = [(member(m, "role"), _text(member(m, "content"))) for m in body.get("messages") or []]
+    """All turns arrive, in the order sent, with their texts; system prompts too, inside the turns or beside them."""
+    sent, arrived = _turns(json.loads(call.exchange.request.body)), _turns(body)
     return holds(call, arrived == sent, f"{len(sent)} turns in the order sent", excerpt(str(arrived)))
+
+
+def _turns(body: Any) -> list[tuple[Any, str]]:
+    """(role, text) of each turn, system prompts first."""
+    turns = [(member(turn, "role"), _text(member(turn, "content"))) for turn in body.get("messages") or []]
+    system = [("system", text) for role, text in turns if role in _SYSTEM]
+    system += [("system", _text(body["system"]))] if body.get("system") else []
+    return system + [turn for turn in turns if turn[0] not in _SYSTEM]
+
+
+_SYSTEM = frozenset({"system", "developer"})
 
 
 def _text(content: Any) -> str:

@@ -406,9 +406,12 @@ def tool_call_is_whole(call: Call, stream: Transcript) -> Finding:
 
 
 def same_as_unstreamed(observation: Observation) -> list[Finding]:
-    """The streamed and the plain reply to one script carry the same text and finish_reason."""
+    """The streamed and the plain reply to one script carry the same text and finish_reason.
+
+    Judged for each model that was asked for a stream; a second name of one model need not be.
+    """
     findings: list[Finding] = []
-    for role in dict.fromkeys(call.role for call in observation.where("plain")):
+    for role in dict.fromkeys(call.role for call in observation.where("plain", streamed=True)):
         plain = [call for call in observation.where("plain", role=role, streamed=False) if call.exchange.ok]
         streamed = [call for call in observation.where("plain", role=role, streamed=True) if call.exchange.ok]
         if not plain or not streamed:

@@ -76,12 +76,12 @@ def task_id(call: Call) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def polls_of(observation: Observation, situation_: str, id_: str) -> tuple[Call, ...]:
-    """The polls of one task, in the order in which they were sent."""
+def polls_of(observation: Observation, names: Iterable[str], id_: str) -> tuple[Call, ...]:
+    """The polls of one task that was submitted in these situations, in the order in which they were sent."""
     path = f"/tasks/{quote(id_, safe='')}"
     calls = (
         c
-        for c in observation.where(f"{situation_}:poll")
+        for c in observation.where(*(f"{name}:poll" for name in names))
         if urlsplit(c.exchange.request.url).path.endswith(path)
     )
     return tuple(sorted(calls, key=lambda call: call.exchange.started))
@@ -93,7 +93,7 @@ def stories(observation: Observation, *names: str, kind: str | None = None) -> t
     for call in observation.where(*names):
         id_ = task_id(call)
         fetches = observation.where(f"{call.situation}:fetch", role=call.role)
-        polls = () if id_ is None else polls_of(observation, call.situation, id_)
+        polls = () if id_ is None else polls_of(observation, call.situations, id_)
         found.append(Story(call, polls, fetches))
     return tuple(story for story in found if kind is None or story.kind == kind)
 

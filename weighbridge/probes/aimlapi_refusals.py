@@ -21,7 +21,7 @@ LIMIT = 2
 BURST = 9
 
 
-@probe("aimlapi")
+@probe("aimlapi", quick=True)
 async def aimlapi_bad_keys(lab: Lab) -> None:
     """No key, an unknown key, a key that is not enabled."""
     role = lab.roles("aimlapi")[0]
@@ -48,7 +48,7 @@ async def _disabled(lab: Lab, role: str) -> None:
     await lab.aimlapi(role, "disabled-key", who)
 
 
-@probe("aimlapi")
+@probe("aimlapi", quick=True)
 async def aimlapi_bad_requests(lab: Lab) -> None:
     """Every single violation of shape and an unknown route, in one account whose money is read around them."""
     role = lab.roles("aimlapi")[0]
@@ -90,14 +90,12 @@ async def _unknown_route(lab: Lab, role: str, who: Principal) -> Call:
 
 @probe("aimlapi", needs=("broke",))
 async def aimlapi_broke(lab: Lab) -> None:
-    """An account without credits, plain and streamed."""
+    """An account without credits."""
     if "aimlapi.broke" in lab.target.principals:
         who = lab.declared("aimlapi", "broke")
     else:
         who = await lab.make_account("aimlapi", balance="0")
-    role = lab.roles("aimlapi")[0]
-    for stream in (False, True):
-        await lab.aimlapi(role, "broke", who, stream=stream)
+    await lab.aimlapi(lab.roles("aimlapi")[0], "broke", who)
 
 
 @probe("aimlapi")
@@ -111,4 +109,6 @@ async def aimlapi_limit(lab: Lab) -> None:
         return
     role = lab.roles("aimlapi")[0]
     who = await lab.make_account("aimlapi", requests_per_second=LIMIT)
-    await asyncio.gather(*(lab.aimlapi(role, "burst", who, provoked=True, paced=False) for _ in range(BURST)))
+    await asyncio.gather(
+        *(lab.aimlapi(role, "burst", who, provoked=True, paced=False, contention=True) for _ in range(BURST))
+    )

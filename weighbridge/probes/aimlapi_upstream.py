@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.chat_upstream import FAILURES
+from weighbridge.probes.failing import fail_each
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 from weighbridge.wire import Leave
@@ -25,17 +26,9 @@ _KEPT_BYTES = 4096
 @probe("aimlapi", stage=Stage.FAILING, needs=("upstream",))
 async def aimlapi_upstream_failures(lab: Lab) -> None:
     """Every failure, each in an account of its own where accounts can be made."""
-    role = lab.roles("aimlapi")[0]
-    async with lab.model_alone(lab.target.models[role]):
-        for situation, (scenario, stream) in FAILURES.items():
-            async with lab.alone("aimlapi") as who:
-                if not await lab.healthy("aimlapi", role, situation, who):
-                    continue
-                label = f"{situation}/{role}"
-                before = await lab.money(who, label, "before", settled=True)
-                call = await lab.aimlapi(role, situation, who, scenario=scenario, stream=stream)
-                if before is not None:
-                    await lab.money(who, label, "after", after=call)
+    left_out = {"upstream-403", "upstream-close", "context-exceeded"}
+    chosen = {name: failure for name, failure in FAILURES.items() if name not in left_out}
+    await fail_each(lab, "aimlapi", lab.roles("aimlapi")[0], chosen, repeated=())
 
 
 @probe("aimlapi", needs=("upstream",))
@@ -48,7 +41,9 @@ async def aimlapi_upstream_side(lab: Lab) -> None:
             group.create_task(lab.aimlapi(role, "identical", who, correlation_id=same))
         for number in range(10):
             own = Scenario(text=f"Answer {number} to one caller, and to no one else.", chunks=5, gap_ms=2)
-            group.create_task(lab.aimlapi(role, "parallel", who, scenario=own, stream=number % 2 == 1))
+            group.create_task(
+                lab.aimlapi(role, "parallel", who, scenario=own, stream=number % 2 == 1, contention=True)
+            )
         whole = Scenario(prompt_tokens=800_000, completion_tokens=WHOLE_OUTPUT, finish="stop")
         cap = {"max_tokens": WHOLE_OUTPUT}
         group.create_task(lab.aimlapi(role, "whole-output", who, scenario=whole, change=cap))

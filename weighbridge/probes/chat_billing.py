@@ -36,12 +36,14 @@ async def _charged(lab: Lab, role: str, situation: str, scenario: Scenario, *, s
 async def chat_charges(lab: Lab) -> None:
     """Plain charges, streamed and not, with and without cached tokens and web searches."""
     async with asyncio.TaskGroup() as group:
-        for role in lab.roles("chat"):
-            plain = Scenario(prompt_tokens=120_001, completion_tokens=7_003)
+        plain = Scenario(prompt_tokens=120_001, completion_tokens=7_003)
+        # Each model has a rate card of its own.
+        for role in lab.every_role("chat"):
             group.create_task(_charged(lab, role, "charge", plain))
+        output_only = Scenario(prompt_tokens=1_000, completion_tokens=90_000)
+        group.create_task(_charged(lab, lab.roles("chat")[0], "charge-output", output_only))
+        for role in lab.roles("chat"):
             group.create_task(_charged(lab, role, "charge-streamed", plain, stream=True))
-            output_only = Scenario(prompt_tokens=1_000, completion_tokens=90_000)
-            group.create_task(_charged(lab, role, "charge-output", output_only))
             if role.startswith("anthropic"):
                 written = Scenario(prompt_tokens=100_000, completion_tokens=1_000, written=60_000)
                 group.create_task(_charged(lab, role, "charge-written", written))
@@ -87,6 +89,8 @@ async def chat_concurrent_charges(lab: Lab) -> None:
         label = f"concurrent/{role}"
         before = await lab.money(who, label, "before")
         scripts = [Scenario(prompt_tokens=10_000 + 7 * i, completion_tokens=100 + i) for i in range(50)]
-        calls = await asyncio.gather(*(lab.chat(role, "concurrent", who, scenario=s) for s in scripts))
+        calls = await asyncio.gather(
+            *(lab.chat(role, "concurrent", who, scenario=s, contention=True) for s in scripts)
+        )
         changed = None if before is None else (lambda amount: amount != before)
         await lab.money(who, label, "after", after=calls[-1], expect=changed)

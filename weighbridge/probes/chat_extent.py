@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
+from weighbridge.evidence import Call
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.chat_replies import TEXT
 from weighbridge.scenario import Scenario
@@ -19,56 +23,81 @@ _FULL_OUTPUT = 128_000
 async def chat_extent(lab: Lab) -> None:
     """Long input and the full output on every model, a cap far above the answer, and a continuation."""
     async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
+        cap = {"max_tokens": _FULL_OUTPUT}
         for role in lab.roles("chat"):
-            group.create_task(lab.chat(role, "long-input", who, prompt=_LONG_INPUT))
-            cap = {"max_tokens": _FULL_OUTPUT}
-            full = Scenario(text=TEXT, prompt_tokens=1000, completion_tokens=_FULL_OUTPUT, finish="length")
-            group.create_task(lab.chat(role, "full-output", who, scenario=full, change=cap))
-            short = Scenario(text=TEXT, prompt_tokens=1000, completion_tokens=12)
-            group.create_task(lab.chat(role, "high-cap", who, scenario=short, change=cap))
+            extremes: dict[str, dict[str, Any]] = {"long-input": {}, "full-output": cap}
+            group.create_task(lab.combined(extremes, partial(_extreme, lab, role, who)))
+            if role.startswith("anthropic"):
+                short = Scenario(text=TEXT, prompt_tokens=1000, completion_tokens=12)
+                group.create_task(lab.chat(role, "high-cap", who, scenario=short, change=cap))
             group.create_task(_continuation(lab, role, who))
-            usage = {"stream_options": {"include_usage": True}}
-            group.create_task(lab.chat(role, "include-usage", who, stream=True, change=usage))
+
+
+async def _extreme(
+    lab: Lab, role: str, who: Principal, situation: str, change: dict[str, Any], *, keep: bool
+) -> Call:
+    prompt = _LONG_INPUT if "long-input" in situation else "Say much."
+    full = Scenario(text=TEXT, prompt_tokens=300_000, completion_tokens=_FULL_OUTPUT, finish="length")
+    script = full if "full-output" in situation else None
+    return await lab.chat(role, situation, who, prompt=prompt, scenario=script, change=change, keep=keep)
 
 
 async def _continuation(lab: Lab, role: str, who: Principal) -> None:
-    cut = Scenario(text="The first half of", finish="length")
-    await lab.chat(role, "cut-off", who, scenario=cut, stream=True, prompt="Tell a story.")
+    """The turn that asks for the rest of a cut answer; it also asks for usage in the stream."""
     id_ = lab.shared.ids()
     turns = [
         {"role": "user", "content": "Tell a story."},
         {"role": "assistant", "content": "The first half of"},
         {"role": "user", "content": f"Continue. {lab.mark(id_, None)}"},
     ]
-    await lab.chat(role, "continuation", who, change={"messages": turns}, stream=True, correlation_id=id_)
+    shapes: dict[str, dict[str, Any]] = {
+        "continuation": {"messages": turns},
+        "include-usage": {"stream_options": {"include_usage": True}},
+    }
+
+    async def send(name: str, change: dict[str, Any], *, keep: bool) -> Call:
+        same = id_ if "continuation" in name else None
+        return await lab.chat(role, name, who, change=change, stream=True, correlation_id=same, keep=keep)
+
+    await lab.combined(shapes, send)
 
 
-@probe("chat", stage=Stage.FAILING, needs=("upstream",))
-async def chat_context_exceeded(lab: Lab) -> None:
-    """The provider refuses an input as longer than its context window."""
-    refusal = Scenario(
-        fault="status", status=400, message="This model's maximum context length is 1000000 tokens."
+_LAST_WORD = "weighed-to-the-end"
+#: Long enough that no client sees its end by accident.
+_ENDLESS = Scenario(chunks=2000, gap_ms=20, prompt_tokens=80_000, completion_tokens=4_000)
+_WHOLE = Scenario(
+    text=f"A word or two and then {_LAST_WORD}",
+    chunks=4,
+    gap_ms=20,
+    prompt_tokens=80_000,
+    completion_tokens=4_000,
+)
+#: Where a stream is when its client leaves it: situation -> (what the provider does, when the client hangs up).
+STAGES: dict[str, tuple[Scenario, Leave]] = {
+    "left-before-headers": (replace(_ENDLESS, ttft_ms=1000), Leave(after_s=0.1)),
+    "left-after-headers": (_ENDLESS, Leave(after_chunks=0)),
+    "left-after-first": (_ENDLESS, Leave(after_chunks=1)),
+    "left-midway": (_ENDLESS, Leave(after_chunks=3)),
+    "left-before-finish": (_WHOLE, Leave(at=_LAST_WORD.encode())),
+    "left-before-done": (_WHOLE, Leave(at=b'"stop"')),
+}
+
+
+@probe("chat", stage=Stage.PACED, needs=("upstream",))
+async def chat_left(lab: Lab) -> None:
+    """A client leaves a priced stream at every stage; on the other families in the middle."""
+    first, *others = lab.roles("chat")
+    await asyncio.gather(
+        *(_leave(lab, first, situation) for situation in STAGES),
+        *(_leave(lab, role, "left-midway") for role in others),
     )
-    # The model before the principal, as every failure probe takes them: the other order waits for ever where one
-    # key serves all probes.
-    for role in lab.roles("chat"):
-        async with lab.model_alone(lab.target.models[role]), lab.sharing("chat") as who:
-            if await lab.healthy("chat", role, "context-exceeded", who):
-                await lab.chat(role, "context-exceeded", who, scenario=refusal)
 
 
-@probe("chat", needs=("upstream", "balance", "rates"))
-async def chat_left_money(lab: Lab) -> None:
-    """A client leaves in the middle of a priced stream."""
-    await asyncio.gather(*(_leave(lab, role) for role in lab.roles("chat")))
-
-
-async def _leave(lab: Lab, role: str) -> None:
-    script = Scenario(chunks=2000, gap_ms=20, prompt_tokens=80_000, completion_tokens=4_000)
+async def _leave(lab: Lab, role: str, situation: str) -> None:
+    script, leave = STAGES[situation]
     async with lab.alone("chat") as who:
-        label = f"left-money/{role}"
-        await lab.money(who, label, "before")
-        call = await lab.chat(
-            role, "left-money", who, scenario=script, stream=True, leave=Leave(after_chunks=3)
-        )
-        await lab.money(who, label, "after", after=call)
+        label = f"{situation}/{role}"
+        before = await lab.money(who, label, "before")
+        call = await lab.chat(role, situation, who, scenario=script, stream=True, leave=leave)
+        if before is not None:
+            await lab.money(who, label, "after", after=call)

@@ -21,12 +21,12 @@ def _limited(lab: Lab) -> tuple[str, float] | None:
 async def chat_groups(lab: Lab) -> None:
     """A call in every declared group, and one that names none, and one that names an unknown one."""
     async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
-        for role in lab.roles("chat"):
-            group.create_task(lab.chat(role, "group-none", who))
+        role = lab.roles("chat")[0]
+        for one in lab.roles("chat") if lab.shared.explore else (role,):
+            group.create_task(lab.chat(one, "group-none", who))
             for name, limit in lab.target.groups.items():
                 if not limit:
-                    group.create_task(lab.chat(role, f"group:{name}", who, change={"group": name}))
-        role = lab.roles("chat")[0]
+                    group.create_task(lab.chat(one, f"group:{name}", who, change={"group": name}))
         group.create_task(lab.chat(role, "group-unknown", who, change={"group": "weighbridge-no-such-group"}))
 
 
@@ -47,7 +47,9 @@ async def chat_group_limit(lab: Lab) -> None:
         await lab.money(who, "group-burst", "before")
         size = int(limit) * BURST_FACTOR + 1
         burst = [
-            lab.chat(role, "group-burst", who, change={"group": name}, provoked=True, paced=False)
+            lab.chat(
+                role, "group-burst", who, change={"group": name}, provoked=True, paced=False, contention=True
+            )
             for _ in range(size)
         ]
         last = (await asyncio.gather(*burst))[-1]

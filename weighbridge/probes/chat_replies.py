@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from weighbridge.evidence import Call
 from weighbridge.lab import Lab, probe
 from weighbridge.scenario import Scenario
 
@@ -23,15 +25,15 @@ WEATHER_TOOL: dict[str, Any] = {
 }
 
 
-@probe("chat")
+@probe("chat", quick=True)
 async def chat_replies(lab: Lab) -> None:
-    """Plain and streamed replies of one scripted text, for every model."""
+    """Plain and streamed replies of one scripted text for every model; tools and a low cap for each family."""
     async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
-        for role in lab.roles("chat"):
-            script = Scenario(text=TEXT, chunks=9, prompt_tokens=1234, completion_tokens=321)
+        script = Scenario(text=TEXT, chunks=9, prompt_tokens=1234, completion_tokens=321)
+        for role in lab.every_role("chat"):
             for stream in (False, True):
                 group.create_task(lab.chat(role, "plain", who, scenario=script, stream=stream))
-            group.create_task(lab.chat(role, "plain", who, scenario=script))
+        for role in lab.roles("chat"):
             # A model of a stranger may answer in words; only our own can be scripted to choose the tool.
             tools = {"tools": [WEATHER_TOOL], "tool_choice": "auto" if lab.wired else "required"}
             call = Scenario(tool="get_weather", args=json.dumps(WEATHER_ARGUMENTS), finish="tool_calls")
@@ -47,7 +49,7 @@ async def chat_replies(lab: Lab) -> None:
                         prompt="Weather in Tokyo?",
                     )
                 )
-            for stream in (False, True):
+            for stream in (False, True) if role.startswith("anthropic") else (True,):
                 group.create_task(
                     lab.chat(
                         role,
@@ -60,38 +62,65 @@ async def chat_replies(lab: Lab) -> None:
                 )
 
 
-@probe("chat")
+@probe("chat", quick=True)
 async def chat_requests(lab: Lab) -> None:
-    """Valid requests of every documented shape."""
+    """Valid requests of every documented shape, several in one request wherever they go together."""
     async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
         for role in lab.roles("chat"):
-            for name, change in _valid_changes(role).items():
-                group.create_task(_shaped(lab, role, name, change, who))
+            changes = _valid_changes(role)
+            for names in _one_request_each(role):
+                shapes = {name: changes[name] for name in names}
+                group.create_task(lab.combined(shapes, partial(_shaped, lab, role, who)))
             if role.startswith("openai"):
                 group.create_task(_pass_through(lab, role, who))
 
 
 async def _pass_through(lab: Lab, role: str, who: Any) -> None:
     """All pass-through fields in one call; where it is refused, each alone, so that one field hides no other."""
-    whole = await lab.chat(role, "pass-through", who, change=PASS_THROUGH, keep=False)
+    whole = await lab.chat(role, "pass-through+effort-low", who, change=PASS_THROUGH, keep=False)
     if whole.exchange.ok or not lab.wired:
         lab.calls.append(whole)
         return
     lab.calls.append(replace(whole, situation="pass-through-refused"))
     await asyncio.gather(
         *(
-            lab.chat(role, "pass-through", who, change={name: PASS_THROUGH[name] for name in names})
+            lab.chat(
+                role,
+                "pass-through+effort-low" if "reasoning_effort" in names else "pass-through",
+                who,
+                change={name: PASS_THROUGH[name] for name in names},
+            )
             for names in TOGETHER
         )
     )
 
 
-async def _shaped(lab: Lab, role: str, name: str, change: dict[str, Any], who: Any) -> None:
+async def _shaped(lab: Lab, role: str, who: Any, name: str, change: dict[str, Any], *, keep: bool) -> Call:
     """A valid request; the token goes into the last user text wherever the shape puts it."""
     id_ = lab.shared.ids()
     text = f"Say hello. {lab.mark(id_, None)}"
     filled = json.loads(json.dumps(change).replace('"@text"', json.dumps(text)))
-    await lab.chat(role, name, who, change=filled, correlation_id=id_)
+    return await lab.chat(role, name, who, change=filled, correlation_id=id_, keep=keep)
+
+
+def _one_request_each(role: str) -> tuple[tuple[str, ...], ...]:
+    """Which shapes share a request. The documented minimum and the documented full set stay as they are."""
+    if role.startswith("openai"):
+        return (
+            ("roles", "top-p", "stream-false", "temperature-and-top-p", "group-default"),
+            ("content-parts", "temperature-low", "penalties", "effort-none"),
+            ("tool-result", "temperature-high", "effort-xhigh"),
+            ("no-max-tokens", "effort-medium"),
+            ("full-set",),
+            ("other-openai-fields", "effort-high"),
+        )
+    return (
+        ("roles", "top-p", "stream-false", "temperature-and-top-p", "group-default", "tool-choice-required"),
+        ("content-parts", "temperature-low", "max-tokens-128000", "tool-choice-none"),
+        ("tool-result", "temperature-0.7", "tool-choice-auto"),
+        ("max-tokens-4096",),
+        ("tool-choice-named",),
+    )
 
 
 def _valid_changes(role: str) -> dict[str, dict[str, Any]]:
@@ -116,13 +145,15 @@ def _valid_changes(role: str) -> dict[str, dict[str, Any]]:
         "roles": {
             "messages": [
                 {"role": "system", "content": "You are terse."},
-                {"role": "user", "content": "Hello"},
-                {"role": "assistant", "content": "Hello."},
+                {"role": "user", "content": "first question"},
+                {"role": "assistant", "content": "first answer"},
+                {"role": "user", "content": "second question"},
+                {"role": "assistant", "content": "second answer"},
                 user,
             ]
         },
         "content-parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "@text"}]}]},
-        "top-p": {"top_p": 0.5},
+        "top-p": {"top_p": 0.9},
         "stream-false": {"stream": False},
         "temperature-low": {"temperature": 0},
         "temperature-and-top-p": {"temperature": 0.7, "top_p": 0.9},

@@ -20,6 +20,7 @@ _DOCUMENT_LINES = 420
 
 _WRITTEN = Scenario(prompt_tokens=100_000, completion_tokens=1_000, written=80_000)
 _CACHED = Scenario(prompt_tokens=100_000, completion_tokens=1_000, cached=80_000)
+_BOTH = Scenario(prompt_tokens=150_000, completion_tokens=3_000, cached=60_000, written=50_000)
 _SEARCHES = Scenario(prompt_tokens=10_000, completion_tokens=500, searches=2)
 
 
@@ -27,16 +28,10 @@ _SEARCHES = Scenario(prompt_tokens=10_000, completion_tokens=500, searches=2)
 CHARGES: dict[str, tuple[Scenario, bool, frozenset[str]]] = {
     "charge": (Scenario(prompt_tokens=120_001, completion_tokens=7_003), False, frozenset()),
     "charge-streamed": (Scenario(prompt_tokens=120_001, completion_tokens=7_003), True, frozenset()),
-    "charge-output": (Scenario(prompt_tokens=1_000, completion_tokens=90_000), False, frozenset()),
     "charge-written": (_WRITTEN, False, frozenset({"cache_write"})),
-    "charge-written-streamed": (_WRITTEN, True, frozenset({"cache_write"})),
     "charge-cached": (_CACHED, False, frozenset({"cache_read"})),
-    "charge-cached-streamed": (_CACHED, True, frozenset({"cache_read"})),
-    "charge-both": (
-        Scenario(prompt_tokens=150_000, completion_tokens=3_000, cached=60_000, written=50_000),
-        False,
-        frozenset({"cache_read", "cache_write"}),
-    ),
+    "charge-both": (_BOTH, False, frozenset({"cache_read", "cache_write"})),
+    "charge-both-streamed": (_BOTH, True, frozenset({"cache_read", "cache_write"})),
     "charge-search": (_SEARCHES, False, frozenset({"web_search"})),
     "charge-search-streamed": (_SEARCHES, True, frozenset({"web_search"})),
 }

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from functools import partial
 from typing import Any
 
+from weighbridge.evidence import Call
 from weighbridge.lab import Lab, probe
 from weighbridge.probes.chat_replies import TEXT, WEATHER_ARGUMENTS
 from weighbridge.probes.pictures import png
@@ -35,19 +37,22 @@ VERSIONS = ("2023-06-01", "2026-10-21")
 _IMAGE_URL = "https://upload.wikimedia.org/wikipedia/commons/4/47/PNG_transparency_demonstration_1.png"
 
 
-@probe("messages")
+@probe("messages", quick=True)
 async def message_replies(lab: Lab) -> None:
-    """Plain and streamed replies of one scripted text, tool calls and cut answers, for every model."""
+    """Plain and streamed replies of one scripted text for every model; tool calls and cut answers by family."""
     async with lab.sharing("messages") as who, asyncio.TaskGroup() as group:
+        script = Scenario(text=TEXT, chunks=9, prompt_tokens=1234, completion_tokens=321)
+        for role in lab.every_role("messages"):
+            for stream in (False, True):
+                shapes: dict[str, dict[str, Any]] = {"plain": {}}
+                if role == lab.roles("messages")[0]:
+                    shapes["sdk"] = {}
+                send = partial(_plain, lab, role, who, script, stream=stream)
+                group.create_task(lab.combined(shapes, send))
         for role in lab.roles("messages"):
-            script = Scenario(text=TEXT, chunks=9, prompt_tokens=1234, completion_tokens=321)
             tools = {"tools": [WEATHER_TOOL], "tool_choice": {"type": "tool", "name": "get_weather"}}
             tool = Scenario(tool="get_weather", args=json.dumps(WEATHER_ARGUMENTS), finish="tool_calls")
             for stream in (False, True):
-                group.create_task(lab.message(role, "plain", who, scenario=script, stream=stream))
-                group.create_task(
-                    lab.message(role, "sdk", who, scenario=script, stream=stream, extra=SDK_HEADERS)
-                )
                 group.create_task(
                     lab.message(
                         role,
@@ -71,32 +76,72 @@ async def message_replies(lab: Lab) -> None:
                 )
 
 
-@probe("messages")
+async def _plain(
+    lab: Lab,
+    role: str,
+    who: Principal,
+    script: Scenario,
+    name: str,
+    change: dict[str, Any],
+    *,
+    stream: bool,
+    keep: bool,
+) -> Call:
+    """The scripted text, as a stock SDK asks for it where the name says so."""
+    extra = SDK_HEADERS if "sdk" in name else ()
+    return await lab.message(
+        role, name, who, scenario=script, stream=stream, change=change, extra=extra, keep=keep
+    )
+
+
+@probe("messages", quick=True)
 async def message_requests(lab: Lab) -> None:
-    """Valid requests of every documented shape, and the two ways to send a key."""
+    """Valid requests of every documented shape, several in one wherever they go together; the two ways to send a key."""
     async with lab.sharing("messages") as who, asyncio.TaskGroup() as group:
+        changes = valid_changes(lab.target.assets.get("image", _IMAGE_URL))
         for role in lab.roles("messages"):
-            for name, change in valid_changes(lab.target.assets.get("image", _IMAGE_URL)).items():
-                group.create_task(_shaped(lab, role, name, change, who))
-            for version in VERSIONS:
-                extra = (("anthropic-version", version),)
-                group.create_task(lab.message(role, f"version-{version}", who, extra=extra))
-            group.create_task(lab.message(role, "no-version", who, omit=("anthropic-version",)))
-            bearer = (("Authorization", f"Bearer {who.key}"),)
-            group.create_task(lab.message(role, "bearer", who, headers=bearer))
-            group.create_task(lab.message(role, "bearer", who, headers=bearer, stream=True))
-            group.create_task(lab.message(role, "x-api-key", who, headers=(("x-api-key", who.key),)))
-            group.create_task(
-                lab.message(role, "x-api-key", who, headers=(("x-api-key", who.key),), stream=True)
-            )
+            for names in _ONE_REQUEST_EACH:
+                shapes = {name: changes[name] for name in names}
+                group.create_task(lab.combined(shapes, partial(_shaped, lab, role, who)))
+        # Each header goes with a plain request on the first model, and with a stream of the last.
+        roles = lab.every_role("messages")
+        bearer, own = (("Authorization", f"Bearer {who.key}"),), (("x-api-key", who.key),)
+        for situation, headers in (("bearer", bearer), ("x-api-key", own)):
+            group.create_task(lab.message(roles[-1], situation, who, headers=headers, stream=True))
 
 
-async def _shaped(lab: Lab, role: str, name: str, change: dict[str, Any], who: Principal) -> None:
+async def _shaped(
+    lab: Lab, role: str, who: Principal, name: str, change: dict[str, Any], *, keep: bool
+) -> Call:
     """A valid request; the token goes into the last user text wherever the shape puts it."""
     id_ = lab.shared.ids()
     text = f"Say hello. {lab.mark(id_, None)}"
     filled = json.loads(json.dumps(change).replace('"@text"', json.dumps(text)))
-    await lab.message(role, name, who, change=filled, correlation_id=id_)
+    named = set(name.split("+"))
+    version = next((version for version in VERSIONS if f"version-{version}" in named), None)
+    carriers = {"bearer": (("Authorization", f"Bearer {who.key}"),), "x-api-key": (("x-api-key", who.key),)}
+    return await lab.message(
+        role,
+        name,
+        who,
+        change=filled,
+        headers=next((headers for style, headers in carriers.items() if style in named), None),
+        correlation_id=id_,
+        keep=keep,
+        extra=(("anthropic-version", version),) if version else (),
+        omit=("anthropic-version",) if "no-version" in named else (),
+    )
+
+
+#: Which shapes share a request; a version and a key are headers and go with any body.
+_ONE_REQUEST_EACH = (
+    ("system-text", "several-blocks", "tool-choice-none", "version-2023-06-01"),
+    ("system-blocks", "turns", "tool-choice-any"),
+    ("cache-control", "tool-result", "tool-choice-auto"),
+    ("cache-control-in-turn", "tool-choice-tool", "bearer"),
+    ("image-url", "version-2026-10-21"),
+    ("image-base64", "no-version", "x-api-key"),
+)
 
 
 def valid_changes(image_url: str) -> dict[str, dict[str, Any]]:
@@ -159,5 +204,9 @@ def valid_changes(image_url: str) -> dict[str, dict[str, Any]]:
     shapes |= {
         f"tool-choice-{name}": {"tools": [WEATHER_TOOL], "tool_choice": choice}
         for name, choice in choices.items()
+    }
+    shapes |= {
+        name: {}
+        for name in ("bearer", "x-api-key", "no-version", *(f"version-{version}" for version in VERSIONS))
     }
     return shapes

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from weighbridge.bait import UPSTREAM_SECRET
 from weighbridge.evidence import Call
 from weighbridge.lab import Lab, Stage, probe
+from weighbridge.probes.failing import fail_each
 from weighbridge.probes.message_replies import WEATHER_TOOL
 from weighbridge.scenario import Scenario
+from weighbridge.target import Principal
 from weighbridge.wire import Leave
 
 #: A streamed reply with a price, so that a charge for a failure cannot hide in a rounding.
@@ -29,13 +32,13 @@ FAILURES: dict[str, tuple[Scenario, bool]] = {
     "upstream-429": (Scenario(fault="status", status=429), False),
     "upstream-401": (Scenario(fault="status", status=401, message=f"bad key {UPSTREAM_SECRET}"), False),
     "upstream-reset": (Scenario(fault="reset_before_headers"), False),
-    "upstream-close": (Scenario(fault="close_before_headers"), False),
     "upstream-garbled": (Scenario(fault="bad_json"), False),
     "upstream-500-streamed": (Scenario(fault="status", status=500), True),
-    "broken-stream": (replace(_COSTLY, fault="reset"), True),
     "cut-stream": (replace(_COSTLY, fault="close"), True),
     "early-end": (replace(_COSTLY, fault="end_early"), True),
     "error-event": (replace(_COSTLY, fault="error_event"), True),
+    # Repeated by the customer, and so the last one.
+    "broken-stream": (replace(_COSTLY, fault="reset"), True),
 }
 
 #: Native options that must reach the provider as sent, in groups that the format allows together.
@@ -55,49 +58,12 @@ _KEPT_BYTES = 4096
 
 @probe("messages", stage=Stage.FAILING)
 async def message_upstream_failures(lab: Lab) -> None:
-    """Every failure on every model, each in an account of its own where accounts can be made."""
+    """Every failure on every family, each in an account of its own; some repeated by the customer."""
     if not lab.wired:
         for situation in FAILURES:
             lab.miss(situation, "upstream")
         return
-    await asyncio.gather(*(_failures_of(lab, role) for role in lab.roles("messages")))
-
-
-async def _failures_of(lab: Lab, role: str) -> None:
-    async with lab.model_alone(lab.target.models[role]):
-        for situation, (scenario, stream) in FAILURES.items():
-            async with lab.alone("messages") as who:
-                if not await lab.healthy("messages", role, situation, who):
-                    continue
-                label = f"{situation}/{role}"
-                before = await lab.money(who, label, "before")
-                call = await lab.message(role, situation, who, scenario=scenario, stream=stream)
-                if before is not None:
-                    await lab.money(who, label, "after", after=call)
-
-
-@probe("messages", stage=Stage.FAILING, needs=("upstream", "balance"))
-async def message_retry_after_failure(lab: Lab) -> None:
-    """A call fails at the provider, the customer sends the same again, and that succeeds: one bill."""
-    await asyncio.gather(*(_retry(lab, role) for role in lab.roles("messages")))
-
-
-async def _retry(lab: Lab, role: str) -> None:
-    good = Scenario(prompt_tokens=40_000, completion_tokens=2_000)
-    breaks = {
-        "retry-500": (Scenario(fault="status", status=500), False),
-        "retry-broken": (replace(_COSTLY, fault="reset"), True),
-    }
-    async with lab.model_alone(lab.target.models[role]):
-        for situation, (scenario, stream) in breaks.items():
-            async with lab.alone("messages") as who:
-                if not await lab.healthy("messages", role, situation, who):
-                    continue
-                label = f"{situation}/{role}"
-                await lab.money(who, label, "before")
-                await lab.message(role, situation, who, scenario=scenario, stream=stream)
-                call = await lab.message(role, f"{situation}:second", who, scenario=good)
-                await lab.money(who, label, "after", after=call)
+    await asyncio.gather(*(fail_each(lab, "messages", role, FAILURES) for role in lab.roles("messages")))
 
 
 @probe("messages", needs=("upstream",))
@@ -110,11 +76,20 @@ async def message_upstream_side(lab: Lab) -> None:
                 group.create_task(lab.message(role, "identical", who, correlation_id=same))
             for number in range(10):
                 own = Scenario(text=f"Answer {number} of {role}, and of no one else.", chunks=5, gap_ms=2)
-                group.create_task(lab.message(role, "parallel", who, scenario=own, stream=number % 2 == 1))
-            for name, change in OPTIONS.items():
-                group.create_task(lab.message(role, name, who, change=change))
+                group.create_task(
+                    lab.message(role, "parallel", who, scenario=own, stream=number % 2 == 1, contention=True)
+                )
+            for names in (("options", "tools"), ("thinking",)):
+                shapes = {name: OPTIONS[name] for name in names}
+                group.create_task(lab.combined(shapes, partial(_with_options, lab, role, who)))
     # Alone, so after the others: a lease that is waited for inside another one may never come.
     await _long_prompt(lab, lab.roles("messages")[0])
+
+
+async def _with_options(
+    lab: Lab, role: str, who: Principal, name: str, change: dict[str, Any], *, keep: bool
+) -> Call:
+    return await lab.message(role, name, who, change=change, keep=keep)
 
 
 async def _long_prompt(lab: Lab, role: str) -> None:

@@ -21,8 +21,10 @@ from weighbridge.probes.tasks_flow import (
     read_credits,
     submit,
     task_id,
+    until_restored,
+    weigh,
 )
-from weighbridge.probes.tasks_models import role_of, usable_roles
+from weighbridge.probes.tasks_models import kind_of, one_of_each_kind, role_of, usable_roles
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 
@@ -33,9 +35,9 @@ _RACE_AT_MS = 300
 _RACE_GAP_S = 0.004
 #: Providers print part of the key in their errors.
 _TELLTALE = f"provider broke {UPSTREAM_SECRET}"
-#: situation -> what the provider does with the image task
-_IMAGE_FAILURES = {
-    "moderated": Scenario(outcome="moderated", duration_ms=100),
+_MODERATED = Scenario(outcome="moderated", duration_ms=100)
+#: situation -> how the provider answers the submission of an image task
+_REFUSALS = {
     "refused-by-provider": Scenario(fault="status", status=500, message=_TELLTALE),
     "provider-hangs-up": Scenario(fault="close_before_headers"),
 }
@@ -43,49 +45,65 @@ _IMAGE_FAILURES = {
 
 @probe("tasks", stage=Stage.FAILING, needs=("upstream",))
 async def task_failures(lab: Lab) -> None:
-    """A failed task of every role, and each way to fail of an image task, with the credits at every step."""
-    stories = [
-        _fails(lab, role, "failed", Scenario(outcome="failed", duration_ms=150, message=_TELLTALE))
-        for role in usable_roles(lab)
-    ]
+    """A failed task of every kind of output, and each way to fail of an image task, with the credits around it.
+
+    The failed and the moderated image task are polled as fast as the account may, and their credits read through
+    the API at once; of the others only the beginning and the end are looked at.
+    """
+    script = Scenario(outcome="failed", duration_ms=150, message=_TELLTALE)
     image = role_of(lab, "image")
+    stories = [
+        _watched(lab, role, "failed", script) if role == image else _fails(lab, role, "failed", script)
+        for role in (usable_roles(lab) if lab.shared.explore else _kinds(lab))
+    ]
     if image is None:
         lab.miss("moderated", "models.image")
     else:
-        stories += [
-            _fails(lab, image, situation, scenario) for situation, scenario in _IMAGE_FAILURES.items()
-        ]
+        stories.append(_watched(lab, image, "moderated", _MODERATED))
+        stories += [_fails(lab, image, name, scenario) for name, scenario in _REFUSALS.items()]
     await asyncio.gather(*stories)
 
 
-async def _fails(lab: Lab, role: str, situation: str, scenario: Scenario) -> None:
+def _kinds(lab: Lab) -> tuple[str, ...]:
+    """An image and a film, which are stored, and a text, which is not; a kind that is lacking gives way to another."""
+    kinds = one_of_each_kind(lab)
+    return tuple(role for role in kinds if kind_of(role) != "audio") if len(kinds) > 3 else kinds
+
+
+async def _watched(lab: Lab, role: str, situation: str, scenario: Scenario) -> None:
+    """Every step, with both readings of the credits."""
     async with lab.alone("tasks", requests_per_second=_FAST) as who:
         await read_credits(lab, role, situation, who, "before")
         call = await submit(lab, role, situation, who, scenario=scenario)
-        await balance(lab, role, situation, who, "submitted")
+        await read_credits(lab, role, situation, who, "submitted")
         task = task_id(call)
         if task is None:
             await read_credits(lab, role, situation, who, "final", after=call)
             return
-        last = await follow(lab, role, situation, who, task)
+        last = await follow(lab, role, situation, who, task, race=True)
         await balance(lab, role, situation, who, "seen", paced=False)
-        await again(lab, role, situation, who, task, 5)
-        await _late_refund(lab, role, situation, who)
-        await read_credits(lab, role, situation, who, "final", after=last)
+        await again(lab, role, situation, who, task, 5, race=True)
+        first = next((c for c in lab.calls if c.situation == f"{situation}:balance:before"), None)
+        before = amount_of(first) if first is not None else None
+        await until_restored(lab, role, situation, who, before, tolerances.LATE_REFUND_S)
+        await weigh(lab, role, situation, who, "final", after=last)
 
 
-async def _late_refund(lab: Lab, role: str, situation: str, who: Principal) -> None:
-    """Tell a late refund from none: wait, bounded, until the balance is no longer below the first one."""
-    first = next(
-        (c for c in lab.calls if c.situation == f"{situation}:balance:before" and c.role == role), None
-    )
-    before = amount_of(first) if first is not None else None
-    deadline = lab.now() + tolerances.LATE_REFUND_S
-    while lab.now() < deadline:
-        now = amount_of(await balance(lab, role, situation, who, "waiting"))
-        if before is None or now is None or now >= before:
+async def _fails(lab: Lab, role: str, situation: str, scenario: Scenario) -> None:
+    """Submitted, polled when it has failed and once more, and weighed."""
+    async with lab.alone("tasks", requests_per_second=_FAST) as who:
+        before = await weigh(lab, role, situation, who, "before")
+        call = await submit(lab, role, situation, who, scenario=scenario)
+        await weigh(lab, role, situation, who, "submitted")
+        task = task_id(call)
+        if task is None:
+            await weigh(lab, role, situation, who, "final", after=call)
             return
-        await asyncio.sleep(tolerances.TASK_POLL_INTERVAL_S)
+        last = await follow(lab, role, situation, who, task)
+        if situation not in _REFUSALS:
+            await again(lab, role, situation, who, task, 1)
+        await until_restored(lab, role, situation, who, before, tolerances.LATE_REFUND_S)
+        await weigh(lab, role, situation, who, "final", after=last)
 
 
 @probe("tasks", stage=Stage.FAILING, needs=("upstream",))
@@ -96,7 +114,7 @@ async def task_failure_race(lab: Lab) -> None:
         lab.miss("race", "models.image")
         return
     async with lab.alone("tasks", requests_per_second=_FAST) as who:
-        await read_credits(lab, role, "race", who, "before")
+        before = await weigh(lab, role, "race", who, "before")
         began = lab.now()
         script = Scenario(outcome="failed", duration_ms=_RACE_AT_MS)
         task = task_id(await submit(lab, role, "race", who, scenario=script))
@@ -106,15 +124,15 @@ async def task_failure_race(lab: Lab) -> None:
         await asyncio.gather(*(_racer(lab, role, who, task, n) for n in range(_RACERS)))
         if who.requests_per_second < _FAST:
             await asyncio.sleep(tolerances.RATE_QUIET_S)
-        last = await follow(lab, role, "race", who, task)
-        await asyncio.gather(*(poll(lab, role, "race", who, task) for _ in range(8)))
-        await _late_refund(lab, role, "race", who)
-        await read_credits(lab, role, "race", who, "final", after=last)
+        last = await follow(lab, role, "race", who, task, race=True)
+        await asyncio.gather(*(poll(lab, role, "race", who, task, contention=True) for _ in range(8)))
+        await until_restored(lab, role, "race", who, before, tolerances.LATE_REFUND_S)
+        await weigh(lab, role, "race", who, "final", after=last)
 
 
 async def _racer(lab: Lab, role: str, who: Principal, task: str, number: int) -> Call:
     await asyncio.sleep(number * _RACE_GAP_S)
-    return await poll(lab, role, "race", who, task, paced=False, provoked=True)
+    return await poll(lab, role, "race", who, task, paced=False, provoked=True, contention=True)
 
 
 @probe("tasks", stage=Stage.FAILING, needs=("upstream",))
@@ -126,21 +144,17 @@ async def task_failure_unpolled(lab: Lab) -> None:
         return
     script = Scenario(outcome="failed", duration_ms=50)
     async with lab.alone("tasks") as who:
-        before = amount_of(await balance(lab, role, "unpolled", who, "before"))
+        before = await weigh(lab, role, "unpolled", who, "before")
         call = await submit(lab, role, "unpolled", who, scenario=script)
-        await balance(lab, role, "unpolled", who, "submitted")
+        await weigh(lab, role, "unpolled", who, "submitted")
         if task_id(call) is None:
             return
         wait = tolerances.TASK_DONE_S
         if lab.has("tasks", "accounts"):
             await _polled_twin(lab, role, script)
             wait = tolerances.LATE_REFUND_S
-        deadline = lab.now() + wait
-        while True:
-            seen = await balance(lab, role, "unpolled", who, "final")
-            if amount_of(seen) == before or lab.now() > deadline:
-                break
-            await asyncio.sleep(tolerances.TASK_POLL_INTERVAL_S)
+        await until_restored(lab, role, "unpolled", who, before, wait)
+        await weigh(lab, role, "unpolled", who, "final")
 
 
 async def _polled_twin(lab: Lab, role: str, script: Scenario) -> None:
@@ -159,7 +173,7 @@ async def task_resubmission(lab: Lab) -> None:
         lab.miss("resubmitted", "models.image")
         return
     async with lab.alone("tasks", requests_per_second=_FAST) as who:
-        await balance(lab, role, "resubmitted-first", who, "before")
+        before = await weigh(lab, role, "resubmitted-first", who, "before")
         first = await submit(
             lab, role, "resubmitted-first", who, scenario=Scenario(outcome="failed", duration_ms=50)
         )
@@ -167,12 +181,9 @@ async def task_resubmission(lab: Lab) -> None:
         if task is None:
             return
         await follow(lab, role, "resubmitted-first", who, task)
-        await _late_refund(lab, role, "resubmitted-first", who)
-        await read_credits(lab, role, "resubmitted", who, "before")
+        await until_restored(lab, role, "resubmitted-first", who, before, tolerances.LATE_REFUND_S)
+        await weigh(lab, role, "resubmitted", who, "before")
         second = await submit(
             lab, role, "resubmitted", who, scenario=Scenario(outcome="completed", duration_ms=200)
         )
-        await read_credits(lab, role, "resubmitted", who, "final", after=second)
-        task = task_id(second)
-        if task is not None:
-            await follow(lab, role, "resubmitted", who, task)
+        await weigh(lab, role, "resubmitted", who, "final", after=second)

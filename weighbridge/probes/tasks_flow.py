@@ -88,15 +88,30 @@ async def poll(
     )
 
 
-async def follow(lab: Lab, role: str, situation: str, who: Principal, task: str) -> Call:
-    """Poll until the task ends, a poll is refused for good, or the bound passes; returns the last poll."""
+async def follow(
+    lab: Lab, role: str, situation: str, who: Principal, task: str, *, race: bool = False
+) -> Call:
+    """Poll until the task ends, a poll is refused for good, or the bound passes; returns the last poll.
+
+    Args:
+        lab: of the probe.
+        role: of the task's model.
+        situation: of the submission.
+        who: whose task.
+        task: its id.
+        race: poll as fast as the account may, to see the end within milliseconds; these polls contend with the
+            change and are no observation each. Without it the first poll waits for the scripted end.
+    """
     bound = tolerances.TASK_DONE_S if lab.wired else tolerances.REAL_TASK_DONE_S
     pause = tolerances.TASK_POLL_INTERVAL_S if lab.wired else tolerances.REAL_TASK_POLL_INTERVAL_S
-    if who.requests_per_second > _FAST_REQUESTS_PER_SECOND:
+    race = race and who.requests_per_second > _FAST_REQUESTS_PER_SECOND
+    if race:
         pause = _FAST_INTERVAL_S
+    else:
+        await asyncio.sleep(_until_due(lab, role, situation))
     deadline = lab.now() + bound
     while True:
-        call = await poll(lab, role, situation, who, task)
+        call = await poll(lab, role, situation, who, task, contention=race)
         status = call.exchange.status
         refused = status is not None and 400 <= status < 500 and status != 429
         if refused or status_of(call) in TERMINAL or lab.now() > deadline:
@@ -104,10 +119,22 @@ async def follow(lab: Lab, role: str, situation: str, who: Principal, task: str)
         await asyncio.sleep(pause)
 
 
-async def again(lab: Lab, role: str, situation: str, who: Principal, task: str, times: int) -> None:
-    """Poll some more, to see whether the end stays as it is."""
+def _until_due(lab: Lab, role: str, situation: str) -> float:
+    """Seconds until the last submission of a situation is scripted to end; none where nothing is scripted."""
+    told = [call for call in lab.calls if call.role == role and situation in call.situations]
+    if not told or told[-1].scenario is None:
+        return 0.0
+    sent = told[-1].exchange
+    due = sent.started + sent.ended_at + (told[-1].scenario.duration_ms or 0) / 1000
+    return max(0.0, due + tolerances.TASK_SEEN_S - lab.now())
+
+
+async def again(
+    lab: Lab, role: str, situation: str, who: Principal, task: str, times: int, *, race: bool = False
+) -> None:
+    """Poll some more, to see whether the end stays as it is; `race` where many polls are to meet one refund."""
     for _ in range(times):
-        await poll(lab, role, situation, who, task)
+        await poll(lab, role, situation, who, task, contention=race)
 
 
 async def read_credits(
@@ -125,6 +152,27 @@ async def read_credits(
     if lab.has("tasks", "balance"):
         label = f"{situation}/{role}" if role else situation
         await lab.money(who, label, moment, after=after, expect=expect)
+
+
+async def weigh(
+    lab: Lab, role: str | None, situation: str, who: Principal, moment: str, *, after: Call | None = None
+) -> int | None:
+    """Read the credits once: through the operator's hook where one is declared, else through the API."""
+    if lab.has("tasks", "balance"):
+        return await lab.money(who, f"{situation}/{role}" if role else situation, moment, after=after)
+    return amount_of(await balance(lab, role, situation, who, moment))
+
+
+async def until_restored(
+    lab: Lab, role: str, situation: str, who: Principal, before: int | None, wait: float
+) -> None:
+    """Tell a late refund from none: wait, bounded, until the credits are no longer below what they were."""
+    deadline = lab.now() + wait
+    while lab.now() < deadline:
+        now = await weigh(lab, role, situation, who, "waiting")
+        if before is None or now is None or now >= before:
+            return
+        await asyncio.sleep(tolerances.TASK_POLL_INTERVAL_S)
 
 
 async def balance(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from weighbridge import tolerances
+from weighbridge.evidence import Call
 from weighbridge.hooks import HookError
 from weighbridge.lab import Lab, probe
 from weighbridge.probes.tasks_flow import (
@@ -19,98 +21,121 @@ from weighbridge.probes.tasks_flow import (
     result_urls,
     submit,
     task_id,
+    weigh,
 )
-from weighbridge.probes.tasks_models import model_of, optional_fields, role_of, usable_roles
+from weighbridge.probes.tasks_models import (
+    model_of,
+    one_of_each_endpoint,
+    one_of_each_kind,
+    optional_fields,
+    role_of,
+    usable_roles,
+)
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 
 #: Long enough for a first poll to see the task at work, short enough for a run of seconds.
 _WORK = Scenario(outcome="completed", duration_ms=200)
+_SHORT = Scenario(outcome="completed", duration_ms=50)
 _SLOW = Scenario(outcome="completed", duration_ms=int(tolerances.SLOW_TASK_S * 1000))
 _SEVERAL = 3
 
 
 @probe("tasks")
 async def task_lifecycles(lab: Lab) -> None:
-    """One task of every role: credits, submission, credits, polls to the end and beyond, downloads, credits."""
-    await asyncio.gather(*(_lifecycle(lab, role) for role in usable_roles(lab)))
+    """One task of every endpoint: submission, polls to the end and beyond, downloads, and the credits around them.
+
+    The first one is looked at in every step, and its credits through the API as well; a second endpoint of one
+    kind of output is only submitted to.
+    """
+    whole = usable_roles(lab) if lab.shared.explore else one_of_each_kind(lab)
+    async with asyncio.TaskGroup() as group:
+        for role in whole:
+            group.create_task(_lifecycle(lab, role, closely=role == whole[0]))
+        for role in one_of_each_endpoint(lab):
+            if role not in whole:
+                group.create_task(_started(lab, role))
 
 
-async def _lifecycle(lab: Lab, role: str) -> None:
+async def _started(lab: Lab, role: str) -> None:
     async with lab.alone("tasks") as who:
-        await read_credits(lab, role, "completed", who, "before")
+        await submit(lab, role, "started", who, scenario=_WORK)
+
+
+async def _lifecycle(lab: Lab, role: str, *, closely: bool) -> None:
+    read = read_credits if closely else weigh
+    async with lab.alone("tasks") as who:
+        await read(lab, role, "completed", who, "before")
         call = await submit(lab, role, "completed", who, scenario=_WORK)
-        await balance(lab, role, "completed", who, "submitted")
+        await read(lab, role, "completed", who, "submitted")
         task = task_id(call)
         if task is None:
             return
+        if closely:
+            await poll(lab, role, "completed", who, task)
         last = await follow(lab, role, "completed", who, task)
-        await balance(lab, role, "completed", who, "seen")
-        await again(lab, role, "completed", who, task, 3)
+        if closely:
+            await balance(lab, role, "completed", who, "seen")
+        await again(lab, role, "completed", who, task, 2 if closely else 1)
         await asyncio.gather(*(fetch(lab, role, "completed", url) for url in result_urls(last)))
-        await read_credits(lab, role, "completed", who, "final", after=last)
-
-
-@probe("tasks", needs=("upstream",))
-async def task_slow_jobs(lab: Lab) -> None:
-    """Jobs that are far from done when the submission is answered, and one poll of each while they run."""
-    async with lab.alone("tasks") as who:
-        await asyncio.gather(*(_slow(lab, role, who) for role in usable_roles(lab)))
-
-
-async def _slow(lab: Lab, role: str, who: Principal) -> None:
-    call = await submit(lab, role, "slow", who, scenario=_SLOW)
-    task = task_id(call)
-    if task is not None:
-        await poll(lab, role, "slow", who, task)
+        await read(lab, role, "completed", who, "final", after=last)
 
 
 @probe("tasks")
 async def task_fields(lab: Lab) -> None:
-    """Every model with the optional fields of its page; several pictures; a last frame."""
+    """The optional fields of each endpoint's page, several pictures and a last frame among them, which are followed."""
+    roles = usable_roles(lab) if lab.shared.explore else one_of_each_endpoint(lab)
+    every = usable_roles(lab)
+    special = {
+        "several-images": _maker_of_several(lab, every),
+        "last-frame": _maker_of_last_frame(lab, every),
+    }
+    for name, role in special.items():
+        if role is None:
+            lab.notes.append(f"{name}: no model of the target has a parameter for it")
     async with lab.alone("tasks") as who:
+        makers = [role for role in special.values() if role is not None]
         await asyncio.gather(
-            *(_with_fields(lab, role, who) for role in usable_roles(lab)),
-            _several_images(lab, who),
-            _last_frame(lab, who),
+            *(_with_fields(lab, role, who, special) for role in dict.fromkeys((*roles, *makers)))
         )
 
 
-async def _with_fields(lab: Lab, role: str, who: Principal) -> None:
-    model = model_of(lab, role)
-    fields = optional_fields(model) if model else {}
-    if fields:
-        await submit(lab, role, "fields", who, scenario=_WORK, change=fields)
-
-
-async def _several_images(lab: Lab, who: Principal) -> None:
-    for role in usable_roles(lab):
+def _maker_of_several(lab: Lab, roles: tuple[str, ...]) -> str | None:
+    for role in roles:
         model = model_of(lab, role)
         count = model.parameter("n") if model and model.kind == "image" else None
         if count is not None and count.maximum is not None and count.maximum >= _SEVERAL:
-            script = Scenario(outcome="completed", duration_ms=50)
-            await _to_the_end(lab, role, "several-images", who, script, {"n": _SEVERAL})
-            return
-    lab.notes.append("several-images: no image model of the target makes several pictures in one task")
+            return role
+    return None
 
 
-async def _last_frame(lab: Lab, who: Principal) -> None:
-    for role in usable_roles(lab):
-        model = model_of(lab, role)
-        if model and model.parameter("return_last_frame"):
-            script = Scenario(outcome="completed", duration_ms=50)
-            await _to_the_end(lab, role, "last-frame", who, script, {"return_last_frame": True})
-            return
-    lab.notes.append("last-frame: no video model of the target takes return_last_frame")
+def _maker_of_last_frame(lab: Lab, roles: tuple[str, ...]) -> str | None:
+    models = ((role, model_of(lab, role)) for role in roles)
+    return next((role for role, model in models if model and model.parameter("return_last_frame")), None)
 
 
-async def _to_the_end(
-    lab: Lab, role: str, situation: str, who: Principal, script: Scenario, change: dict[str, object]
-) -> None:
-    call = await submit(lab, role, situation, who, scenario=script, change=change)
-    task = task_id(call)
-    if task is not None:
-        await follow(lab, role, situation, who, task)
+async def _with_fields(lab: Lab, role: str, who: Principal, special: dict[str, str | None]) -> None:
+    model = model_of(lab, role)
+    shapes: dict[str, dict[str, Any]] = {}
+    fields = optional_fields(model) if model else {}
+    if fields:
+        shapes["fields"] = fields
+    if role == special["several-images"]:
+        shapes["several-images"] = {"n": _SEVERAL}
+    if role == special["last-frame"]:
+        shapes["last-frame"] = {"return_last_frame": True}
+
+    async def send(name: str, change: dict[str, Any], *, keep: bool) -> Call:
+        return await submit(lab, role, name, who, scenario=_SHORT, change=change, keep=keep)
+
+    if not shapes:
+        return
+    await lab.combined(shapes, send)
+    for call in [call for call in lab.calls if call.role == role]:
+        followed = next((name for name in special if name in call.situations), None)
+        task = task_id(call)
+        if followed is not None and task is not None:
+            await follow(lab, role, followed, who, task)
 
 
 @probe("tasks", needs=("upstream", "balance"))
@@ -132,14 +157,15 @@ async def _counted(lab: Lab, role: str) -> None:
 
 @probe("tasks")
 async def task_cadence(lab: Lab) -> None:
-    """A few tasks, each polled once per second: the pace that the documents recommend."""
+    """Two jobs that are far from done when they are answered, each polled once per second: the recommended pace."""
     role = role_of(lab, "image")
     if role is None:
         lab.miss("cadence", "models.image")
+        lab.miss("slow", "models.image")
         return
     async with lab.alone("tasks") as who:
         calls = await asyncio.gather(
-            *(submit(lab, role, "cadence", who, scenario=_SLOW, provoked=True) for _ in range(3))
+            *(submit(lab, role, "cadence+slow", who, scenario=_SLOW, provoked=True) for _ in range(2))
         )
         tasks = [task for call in calls if (task := task_id(call)) is not None]
         began = lab.now()
@@ -148,11 +174,11 @@ async def task_cadence(lab: Lab) -> None:
             await asyncio.gather(*(poll(lab, role, "cadence", who, task, provoked=True) for task in tasks))
 
 
-@probe("tasks")
+@probe("tasks", quick=True)
 async def task_balances(lab: Lab) -> None:
     """The balance, read several times and through a second key of the user."""
     async with lab.alone("tasks") as who:
-        for moment in ("before", "again", "final"):
+        for moment in ("before", "final"):
             await read_credits(lab, None, "balance", who, moment)
         second = await second_key(lab, who, "balance:second-key")
         if second is not None:
@@ -180,7 +206,7 @@ async def second_key(lab: Lab, who: Principal, situation: str) -> Principal | No
     return replace(who, key=key)
 
 
-@probe("tasks")
+@probe("tasks", quick=True)
 async def task_owners(lab: Lab) -> None:
     """A task as seen by another key of its user, and by another user, who also asks for a task that never was."""
     role = role_of(lab, "image")
@@ -219,13 +245,12 @@ def _sibling(task: str) -> str:
     return turned if turned != task else f"{task[:-1]}0"
 
 
-@probe("tasks")
+@probe("tasks", quick=True)
 async def task_routes(lab: Lab) -> None:
     """Unknown routes, wrong methods, and a submission as an OpenAI client sends it."""
     async with lab.alone("tasks") as who:
         for path, method in (
             ("/weighbridge-no-such-route", "GET"),
-            ("/images/generations", "GET"),
             ("/balance", "POST"),
         ):
             body: dict[str, str] | None = {} if method == "POST" else None

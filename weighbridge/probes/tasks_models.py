@@ -139,6 +139,21 @@ def role_of(lab: Lab, kind: str) -> str | None:
     return next((role for role in usable_roles(lab) if kind_of(role) == kind), None)
 
 
+def one_of_each_endpoint(lab: Lab) -> tuple[str, ...]:
+    """The first usable role of each endpoint: the text tools have one each."""
+    first: dict[str, str] = {}
+    for role in usable_roles(lab):
+        model = model_of(lab, role)
+        if model is not None:
+            first.setdefault(model.endpoint, role)
+    return tuple(first.values())
+
+
+def one_of_each_kind(lab: Lab) -> tuple[str, ...]:
+    """The first usable role of each kind of output."""
+    return tuple(dict.fromkeys(role for kind in KINDS if (role := role_of(lab, kind)) is not None))
+
+
 def _asset(lab: Lab, parameter: Parameter) -> str | None:
     return lab.target.assets.get(parameter.name.partition("_")[0])
 

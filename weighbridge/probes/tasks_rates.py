@@ -12,7 +12,7 @@ import math
 from weighbridge import tolerances
 from weighbridge.evidence import Call, header
 from weighbridge.lab import Lab, probe
-from weighbridge.probes.tasks_flow import NO_SUCH_TASK, balance, poll, read_credits, submit, task_id
+from weighbridge.probes.tasks_flow import NO_SUCH_TASK, balance, poll, submit, task_id, weigh
 from weighbridge.probes.tasks_lifecycle import second_key
 from weighbridge.probes.tasks_models import role_of
 from weighbridge.scenario import Scenario
@@ -51,15 +51,18 @@ async def task_at_limit(lab: Lab) -> None:
         task = NO_SUCH_TASK
         left = tolerances.TASK_RATE_LIMIT
         if role is not None and lab.wired:
-            call = await submit(lab, role, "at-limit", who, scenario=_WORK, paced=False, provoked=True)
+            call = await submit(
+                lab, role, "at-limit", who, scenario=_WORK, paced=False, provoked=True, contention=True
+            )
             task = task_id(call) or NO_SUCH_TASK
             left -= 1
         polls = [
-            poll(lab, role, "at-limit", who, task, paced=False, provoked=True)
+            poll(lab, role, "at-limit", who, task, paced=False, provoked=True, contention=True)
             for _ in range(left - left // 2)
         ]
         reads = [
-            balance(lab, None, "at-limit", who, "read", paced=False, provoked=True) for _ in range(left // 2)
+            balance(lab, None, "at-limit", who, "read", paced=False, provoked=True, contention=True)
+            for _ in range(left // 2)
         ]
         await asyncio.gather(*polls, *reads)
         await _quiet(who)
@@ -72,11 +75,11 @@ async def task_poll_burst(lab: Lab) -> None:
         await _quiet(who)
         neighbour = await _neighbour(lab)
         sent = [
-            poll(lab, None, "burst", who, NO_SUCH_TASK, paced=False, provoked=True)
+            poll(lab, None, "burst", who, NO_SUCH_TASK, paced=False, provoked=True, contention=True)
             for _ in range(burst_of(who))
         ]
         aside = [
-            balance(lab, None, "neighbour", neighbour, "read", paced=False, provoked=True)
+            balance(lab, None, "neighbour", neighbour, "read", paced=False, provoked=True, contention=True)
             for _ in range(_NEIGHBOUR_REQUESTS if neighbour else 0)
         ]
         calls = await asyncio.gather(*sent, *aside)
@@ -118,7 +121,7 @@ async def task_balance_burst(lab: Lab) -> None:
         await _quiet(who)
         await asyncio.gather(
             *(
-                balance(lab, None, "burst", who, "read", paced=False, provoked=True)
+                balance(lab, None, "burst", who, "read", paced=False, provoked=True, contention=True)
                 for _ in range(burst_of(who))
             )
         )
@@ -135,15 +138,15 @@ async def task_submit_burst(lab: Lab) -> None:
         return
     async with lab.alone("tasks") as who:
         await _quiet(who)
-        await read_credits(lab, role, "burst", who, "before")
+        await weigh(lab, role, "burst", who, "before")
         calls = await asyncio.gather(
             *(
-                submit(lab, role, "burst", who, scenario=_LONG, paced=False, provoked=True)
+                submit(lab, role, "burst", who, scenario=_LONG, paced=False, provoked=True, contention=True)
                 for _ in range(burst_of(who))
             )
         )
         await asyncio.sleep(tolerances.RATE_QUIET_S)
-        await read_credits(lab, role, "burst", who, "final", after=calls[-1])
+        await weigh(lab, role, "burst", who, "final", after=calls[-1])
 
 
 @probe("tasks")
@@ -157,7 +160,16 @@ async def task_two_keys(lab: Lab) -> None:
         for attempt in (1, 2):
             calls = await asyncio.gather(
                 *(
-                    poll(lab, None, f"two-keys-{attempt}", key, NO_SUCH_TASK, paced=False, provoked=True)
+                    poll(
+                        lab,
+                        None,
+                        f"two-keys-{attempt}",
+                        key,
+                        NO_SUCH_TASK,
+                        paced=False,
+                        provoked=True,
+                        contention=True,
+                    )
                     for _ in range(limit_of(who))
                     for key in (who, second)
                 )

@@ -226,7 +226,8 @@ def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iter
     yield ""
     yield (
         f"{len(rows)} requirements: {told}; {spent['calls']} calls ({spent['directed']} directed, "
-        f"{spent['generated']} generated), {document['run']['duration_s']:.1f} s"
+        f"{spent['generated']} generated, {spent['contention']} contention), "
+        f"{spent['prompt_tokens']} + {spent['completion_tokens']} tokens, {document['run']['duration_s']:.1f} s"
     )
     for claim in document["claims"]:
         good = claim["counts"]["pass"]

@@ -47,8 +47,9 @@ def _situations(calls: Iterable[Call]) -> list[dict[str, Any]]:
     }
     rows: dict[tuple[str, str, str, bool], list[int]] = {}
     for call in calls:
-        if call.situation in wanted and call.posts is not None and call.model:
-            rows.setdefault((call.situation, call.surface, call.model, call.streamed), []).append(call.posts)
+        shown = next((name for name in wanted if name in call.situations), None)
+        if shown is not None and call.posts is not None and call.model:
+            rows.setdefault((shown, call.surface, call.model, call.streamed), []).append(call.posts)
     order = list(wanted)
     return [
         {
@@ -177,6 +178,7 @@ def build(
     every = [*calls, *evidence.preflight]
     prompt, completion = _tokens(every)
     made = sum(1 for probe, _ in groups if probe in generated)
+    contending = sum(1 for probe, call in groups if call.contention and probe not in generated)
     document: dict[str, Any] = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -193,8 +195,9 @@ def build(
         "target": _target(target, plan.surfaces),
         "spent": {
             "calls": len(every),
-            "directed": len(every) - made,
+            "directed": len(every) - made - contending,
             "generated": made,
+            "contention": contending,
             "upstream_posts": sum(call.posts or 0 for call in every),
             "prompt_tokens": prompt,
             "completion_tokens": completion,
