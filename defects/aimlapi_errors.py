@@ -164,7 +164,7 @@ class NeverDisabled(Authenticator):
 class Unlimited(AccountLimiter):
     """Lets everyone in."""
 
-    def admit(self, account: Account, group: Group) -> None:
+    async def admit(self, account: Account, group: Group) -> None:
         """No count at all."""
 
 

@@ -1,7 +1,5 @@
 """Money that moves where none may: refused calls that cost, and one purse for two workspaces."""
 
-import sqlite3
-
 from aiohttp import web
 
 from defects.definition import Defect
@@ -9,6 +7,7 @@ from reference_gateway import Components
 from reference_gateway.accounts import Account, AccountDirectory, Key, Workspace
 from reference_gateway.calls import CallService
 from reference_gateway.chat_surface import ChatSurface
+from reference_gateway.database import Connection
 from reference_gateway.failures import GatewayError, Kind
 from reference_gateway.identifiers import random_hex
 from reference_gateway.jsonwire import JsonObject
@@ -51,16 +50,16 @@ class ChargesRefusals(ChatSurface):
 class OnePurse(Ledger):
     """Takes a credit of the first task account along with every charge for chat."""
 
-    def post_settle(
-        self, connection: sqlite3.Connection, call: str, account: str, charge: int, detail: JsonObject
+    async def post_settle(
+        self, connection: Connection, call: str, account: str, charge: int, detail: JsonObject
     ) -> None:
-        super().post_settle(connection, call, account, charge, detail)
-        row = connection.execute(
+        await super().post_settle(connection, call, account, charge, detail)
+        row = await connection.fetch_one(
             "SELECT account FROM transfers JOIN accounts USING (account) WHERE workspace = ? ORDER BY seq LIMIT 1",
-            (Workspace.TASKS.value,),
-        ).fetchone()
+            Workspace.TASKS.value,
+        )
         if row is not None:
-            self.post(connection, Reason.DEBIT, f"purse_{call}", row[0], -1)
+            await self.post(connection, Reason.DEBIT, f"purse_{call}", row[0], -1)
 
 
 DEFECTS = (

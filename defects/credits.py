@@ -3,7 +3,6 @@
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
 import asyncio
-import sqlite3
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,6 +12,7 @@ from defects.definition import Defect
 from reference_gateway import Components
 from reference_gateway.accounts import Account
 from reference_gateway.config import TaskModel
+from reference_gateway.database import Connection
 from reference_gateway.failures import GatewayError
 from reference_gateway.identifiers import random_hex
 from reference_gateway.jsonwire import JsonObject, encode
@@ -68,12 +68,15 @@ class DebitsLater(TaskService):
 
 
 class ServesOnCredit(Ledger):
-    """Takes credits that are not there."""
+    """Takes credits that are not there: what is missing is lent."""
 
-    def post_debit(
-        self, connection: sqlite3.Connection, call: str, account: str, amount: int, detail: JsonObject
+    async def post_debit(
+        self, connection: Connection, call: str, account: str, amount: int, detail: JsonObject
     ) -> int:
-        return self.post(connection, Reason.DEBIT, call, account, -amount, detail)
+        missing = amount - await self.lock_balance(connection, account)
+        if missing > 0:
+            await self.post(connection, Reason.TOPUP, f"loan_{call}", account, missing)
+        return await super().post_debit(connection, call, account, amount, detail)
 
 
 class ChecksBalanceApart(TaskStore):
@@ -144,7 +147,7 @@ class BalanceAsText(TasksSurface):
     """The balance is a text, as money often is."""
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
-        balance = await self._service.balance(self.admit(request))
+        balance = await self._service.balance(await self.admit(request))
         return web.Response(body=encode({"balance": str(balance)}), content_type="application/json")
 
 
@@ -156,7 +159,7 @@ class BalancePerKey(TasksSurface):
         return {}
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
-        account = self.admit(request)
+        account = await self.admit(request)
         first = self._first.setdefault(account.id, request.headers["Authorization"])
         balance = await self._service.balance(account) if request.headers["Authorization"] == first else 0
         return web.Response(body=encode({"balance": balance}), content_type="application/json")

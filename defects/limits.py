@@ -36,12 +36,12 @@ class OneLimitForAllGroups(GroupLimiter):
     def _until(self) -> dict[str, float]:
         return {}
 
-    def admit(self, account: Account, group: Group) -> None:
+    async def admit(self, account: Account, group: Group) -> None:
         now = time.monotonic()
         if now < self._until.get(account.id, 0.0):
             raise limited("Blocked.", self._until[account.id] - now)
         try:
-            super().admit(account, group)
+            await super().admit(account, group)
         except GatewayError:
             self._until[account.id] = now + 1.0
             raise
@@ -54,9 +54,9 @@ class GroupStaysClosed(GroupLimiter):
     def _closed(self) -> set[tuple[str, str]]:
         return set()
 
-    def admit(self, account: Account, group: Group) -> None:
+    async def admit(self, account: Account, group: Group) -> None:
         try:
-            super().admit(account, group)
+            await super().admit(account, group)
         except GatewayError:
             self._closed.add(self.key(account, group))
         if self.key(account, group) in self._closed:
@@ -98,12 +98,12 @@ class BlocksForLong(UserLimiter):
     def _until(self) -> dict[str, float]:
         return {}
 
-    def admit(self, account: Account) -> None:
+    async def admit(self, account: Account) -> None:
         now = time.monotonic()
         if now < self._until.get(account.id, 0.0):
             raise limited("Blocked.", 1)
         try:
-            super().admit(account)
+            await super().admit(account)
         except GatewayError:
             self._until[account.id] = now + 30
             raise
@@ -112,18 +112,18 @@ class BlocksForLong(UserLimiter):
 class LimitPerKey(TasksSurface):
     """Counts per key, so a user with ten keys has ten limits."""
 
-    def admit(self, request: web.Request) -> Account:
+    async def admit(self, request: web.Request) -> Account:
         account = self._authenticator.authenticate(request.headers)
-        self._limiter.admit(replace(account, id=request.headers["Authorization"]))
+        await self._limiter.admit(replace(account, id=request.headers["Authorization"]))
         return account
 
 
 class LimitsSubmissionsOnly(TasksSurface):
     """Polls and balance reads are not counted."""
 
-    def admit(self, request: web.Request) -> Account:
+    async def admit(self, request: web.Request) -> Account:
         return (
-            super().admit(request)
+            await super().admit(request)
             if request.method == "POST"
             else self._authenticator.authenticate(request.headers)
         )

@@ -3,12 +3,12 @@
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
 import asyncio
-import sqlite3
 from functools import cached_property
 
 from defects.definition import Defect
 from reference_gateway import Components
 from reference_gateway.accounts import Account
+from reference_gateway.database import Connection
 from reference_gateway.identifiers import random_hex
 from reference_gateway.jsonwire import JsonObject
 from reference_gateway.ledger import Ledger, Reason
@@ -85,27 +85,27 @@ class RefundsLater(TaskStore):
 class RefundsTwice(Ledger):
     """Gives back twice what was taken."""
 
-    def post_refund(self, connection: sqlite3.Connection, call: str, account: str, detail: JsonObject) -> int:
-        super().post_refund(connection, call, account, detail)
-        again = self.read_debited(connection, call)
-        return self.post(connection, Reason.REFUND, f"{call}_again", account, again, detail)
+    async def post_refund(self, connection: Connection, call: str, account: str, detail: JsonObject) -> int:
+        await super().post_refund(connection, call, account, detail)
+        again = await self.read_debited(connection, call)
+        return await self.post(connection, Reason.REFUND, f"{call}_again", account, again, detail)
 
 
 class RefundsHalf(Ledger):
     """Keeps half of the credits as a fee for the attempt."""
 
-    def read_debited(self, connection: sqlite3.Connection, call: str) -> int:
-        return super().read_debited(connection, call) // 2
+    async def read_debited(self, connection: Connection, call: str) -> int:
+        return await super().read_debited(connection, call) // 2
 
 
 class RefundsCompleted(TaskStore):
     """Releases the debit of each task that has ended, however it ended."""
 
-    def post_completed(self, connection: sqlite3.Connection, task_id: str, output: TaskOutput) -> bool:
-        done = super().post_completed(connection, task_id, output)
-        task = self.read_task(connection, task_id)
+    async def post_completed(self, connection: Connection, task_id: str, output: TaskOutput) -> bool:
+        done = await super().post_completed(connection, task_id, output)
+        task = await self.read_task(connection, task_id)
         if done and task is not None:
-            self._ledger.post_refund(connection, task_id, task.account, {})
+            await self._ledger.post_refund(connection, task_id, task.account, {})
         return done
 
 

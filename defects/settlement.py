@@ -3,7 +3,6 @@
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
 import asyncio
-import sqlite3
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from defects.definition import Defect
 from reference_gateway import Components
+from reference_gateway.database import Connection
 from reference_gateway.errors import ErrorRenderer
 from reference_gateway.failures import Failure, GatewayError
 from reference_gateway.jsonwire import JsonObject, decode
@@ -42,10 +42,10 @@ class TierByHistory(Payment):
 class ChargesTwice(Ledger):
     """Settles each call twice over."""
 
-    def post_settle(
-        self, connection: sqlite3.Connection, call: str, account: str, charge: int, detail: JsonObject
+    async def post_settle(
+        self, connection: Connection, call: str, account: str, charge: int, detail: JsonObject
     ) -> None:
-        super().post_settle(connection, call, account, 2 * charge, detail)
+        await super().post_settle(connection, call, account, 2 * charge, detail)
 
 
 class ChargesNothing(Payment):
@@ -64,10 +64,10 @@ class LosesUpdates(Ledger):
     async def _read_then_write(self, call: str, account: str, charge: int, detail: JsonObject) -> None:
         before = await self.balance(account)
 
-        def write(connection: sqlite3.Connection) -> None:
-            after = before + self.read_held(connection, call) - charge
-            self.post_settle(connection, call, account, charge, detail)
-            connection.execute("UPDATE accounts SET balance = ? WHERE account = ?", (after, account))
+        async def write(connection: Connection) -> None:
+            after = before + await self.read_held(connection, call) - charge
+            await self.post_settle(connection, call, account, charge, detail)
+            await connection.execute("UPDATE accounts SET balance = ? WHERE account = ?", after, account)
 
         await self._database.submit(write)
 
@@ -146,11 +146,11 @@ class StaysEmpty(Ledger):
     def _blocked(self) -> set[str]:
         return set()
 
-    def post_hold(self, connection: sqlite3.Connection, call: str, account: str, wanted: int) -> int:
-        if account in self._blocked or not self.admits(self.read_balance(connection, account)):
+    async def post_hold(self, connection: Connection, call: str, account: str, wanted: int) -> int:
+        if account in self._blocked or not self.admits(await self.read_balance(connection, account)):
             self._blocked.add(account)
             raise InsufficientError
-        return super().post_hold(connection, call, account, wanted)
+        return await super().post_hold(connection, call, account, wanted)
 
 
 DEFECTS = (

@@ -44,7 +44,7 @@ class CreditsWithFraction(TasksSurface):
     """Shows the balance in hundreds of credits."""
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
-        credits_ = await self._service.balance(self.admit(request))
+        credits_ = await self._service.balance(await self.admit(request))
         return web.Response(body=encode({"balance": credits_ / 100}), content_type="application/json")
 
 
@@ -52,7 +52,7 @@ class BalanceAsPage(TasksSurface):
     """Sends the balance as a page."""
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
-        credits_ = await self._service.balance(self.admit(request))
+        credits_ = await self._service.balance(await self.admit(request))
         return web.Response(text=f"<p>{credits_} credits</p>", content_type="text/html")
 
 

@@ -195,7 +195,7 @@ class TextToolsMissing(TasksSurface):
             return super().submit(endpoint)
 
         async def unknown(request: web.Request) -> web.StreamResponse:
-            self.admit(request)
+            await self.admit(request)
             raise refuse(Kind.UNKNOWN_ROUTE, f"There is no route {request.path}.")
 
         return unknown

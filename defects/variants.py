@@ -145,7 +145,7 @@ class SlidingWindow(UserLimiter):
     def _times(self) -> dict[str, deque[float]]:
         return {}
 
-    def admit(self, account: Account) -> None:
+    async def admit(self, account: Account) -> None:
         now = time.monotonic()
         times = self._times.setdefault(self.key(account), deque())
         while times and times[0] <= now - 1.0:
@@ -186,9 +186,9 @@ class Accepted(TasksSurface):
 class AnnouncesLonger(UserLimiter):
     """Announces two seconds where one would do."""
 
-    def admit(self, account: Account) -> None:
+    async def admit(self, account: Account) -> None:
         try:
-            super().admit(account)
+            await super().admit(account)
         except GatewayError as refusal:
             raise GatewayError(replace(refusal.failure, retry_after=2)) from refusal
 

@@ -1,15 +1,20 @@
-"""Accounts and their keys. The database holds them (keys only as SHA-256); a copy in memory serves the hot path."""
+"""Accounts and their keys. The database holds them (keys only as SHA-256); a copy in memory serves the hot path.
+
+Every change of the directory takes the next version number and marks its account with it, in one transaction. Where
+other processes share the database, the copy is brought up to date before each request (`catch_up`): what one of them
+has answered, a new key or a revoked one, holds for all from that moment.
+"""
 
 import asyncio
 import hashlib
 import secrets
-import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
-from reference_gateway.database import Database
+from reference_gateway.database import Connection, Database
 from reference_gateway.identifiers import random_hex, secret_key
 from reference_gateway.jsonwire import decode, encode
 from reference_gateway.ledger import Ledger
@@ -83,14 +88,60 @@ class AccountDirectory:
         self._keys: dict[str, Key] = {}
         self._keys_of: dict[str, dict[str, Key]] = {}
         self._by_digest: dict[bytes, Key] = {}
+        self._version = -1
+        self._asking: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
-        """Fill the copy in memory from the database."""
-        accounts, keys = await self._database.submit(_read_all)
-        self._accounts = {account.id: account for account in accounts}
+        """Bring the copy in memory up to the database."""
+        version, accounts, keys = await self._database.submit(self._read_changes)
+        for account_id, workspace, requests_per_second, group_limits, state in accounts:
+            self._forget(account_id)
+            if state == "open":
+                self._accounts[account_id] = Account(
+                    account_id, Workspace(workspace), requests_per_second, decode(group_limits)
+                )
         for key_id, account_id, digest, state in keys:
-            account = self._accounts[account_id]
-            self._remember(Key(key_id, account, digest, state == "revoked", state == "disabled"))
+            if account_id in self._accounts:
+                account = self._accounts[account_id]
+                self._remember(Key(key_id, account, bytes(digest), state == "revoked", state == "disabled"))
+        self._version = max(self._version, version)
+
+    async def catch_up(self) -> None:
+        """See every change that was answered before this call, by whichever process; requests share one look."""
+        if self._next is None:
+            # A look that is under way may have begun before the change; the next one cannot.
+            self._next = asyncio.create_task(self._look(self._asking))
+        await asyncio.shield(self._next)
+
+    async def _look(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        self._asking, self._next = self._next, None
+        await self.load()
+
+    async def _read_changes(
+        self, connection: Connection
+    ) -> tuple[int, Sequence[Sequence[Any]], Sequence[Sequence[Any]]]:
+        """The version of the directory, and what has changed since the one that is known here."""
+        row = await connection.fetch_one("SELECT version FROM directory")
+        version = 0 if row is None else int(row[0])
+        if version == self._version:
+            return version, (), ()
+        known = self._version
+        accounts = await connection.fetch(
+            "SELECT account, workspace, requests_per_second, group_limits, state FROM accounts"
+            " WHERE changed > ? AND changed <= ?",
+            known,
+            version,
+        )
+        keys = await connection.fetch(
+            "SELECT k.key_id, k.account, k.digest, k.state FROM keys AS k JOIN accounts AS a ON a.account = k.account"
+            " WHERE a.changed > ? AND a.changed <= ?",
+            known,
+            version,
+        )
+        return version, accounts, keys
 
     def account(self, account_id: str) -> Account | None:
         """An open account."""
@@ -117,21 +168,20 @@ class AccountDirectory:
         account = Account(f"acct_{random_hex()}", workspace, requests_per_second, group_limits)
         issued, key = _new_key(account)
 
-        def operation(connection: sqlite3.Connection) -> None:
-            connection.execute(
+        async def operation(connection: Connection) -> None:
+            await connection.execute(
                 "INSERT INTO accounts (account, workspace, requests_per_second, group_limits, created_at)"
                 " VALUES (?, ?, ?, ?, ?)",
-                (
-                    account.id,
-                    workspace.value,
-                    requests_per_second,
-                    encode(dict(group_limits)).decode(),
-                    int(time.time()),
-                ),
+                account.id,
+                workspace.value,
+                requests_per_second,
+                encode(dict(group_limits)).decode(),
+                int(time.time()),
             )
-            _insert_key(connection, key)
+            await _insert_key(connection, key)
+            await _mark_changed(connection, account.id)
             if balance:
-                self._ledger.post_topup(connection, f"topup_{random_hex()}", account.id, balance)
+                await self._ledger.post_topup(connection, f"topup_{random_hex()}", account.id, balance)
 
         await self._database.submit(operation)
         self._accounts[account.id] = account
@@ -141,7 +191,12 @@ class AccountDirectory:
     async def add_key(self, account: Account) -> IssuedKey:
         """One more key for the same user."""
         issued, key = _new_key(account)
-        await self._database.submit(lambda connection: _insert_key(connection, key))
+
+        async def operation(connection: Connection) -> None:
+            await _mark_changed(connection, account.id)
+            await _insert_key(connection, key)
+
+        await self._database.submit(operation)
         self._remember(key)
         return issued
 
@@ -158,16 +213,20 @@ class AccountDirectory:
 
     def close(self, account_id: str) -> "asyncio.Future[None]":
         """Close an account: its keys stop working at once, its ledger stays."""
+        self._forget(account_id)
+
+        async def operation(connection: Connection) -> None:
+            await _mark_changed(connection, account_id)
+            await connection.execute("UPDATE accounts SET state = 'closed' WHERE account = ?", account_id)
+            await connection.execute("DELETE FROM keys WHERE account = ?", account_id)
+
+        return self._database.submit(operation, lane=account_id)
+
+    def _forget(self, account_id: str) -> None:
         for key in self.keys_of(account_id):
             del self._keys[key.id], self._by_digest[key.digest]
         self._keys_of.pop(account_id, None)
         self._accounts.pop(account_id, None)
-
-        def operation(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE accounts SET state = 'closed' WHERE account = ?", (account_id,))
-            connection.execute("DELETE FROM keys WHERE account = ?", (account_id,))
-
-        return self._database.submit(operation)
 
     def _key(self, key_id: str) -> Key:
         key = self._keys.get(key_id)
@@ -177,11 +236,12 @@ class AccountDirectory:
 
     async def _keep(self, key: Key) -> None:
         self._remember(key)
-        await self._database.submit(
-            lambda connection: connection.execute(
-                "UPDATE keys SET state = ? WHERE key_id = ?", (key.state, key.id)
-            )
-        )
+
+        async def operation(connection: Connection) -> None:
+            await _mark_changed(connection, key.account.id)
+            await connection.execute("UPDATE keys SET state = ? WHERE key_id = ?", key.state, key.id)
+
+        await self._database.submit(operation)
 
     def _remember(self, key: Key) -> None:
         self._keys[key.id] = key
@@ -194,18 +254,15 @@ def _new_key(account: Account) -> tuple[IssuedKey, Key]:
     return issued, Key(issued.id, account, digest_of(issued.secret), revoked=False)
 
 
-def _insert_key(connection: sqlite3.Connection, key: Key) -> None:
-    connection.execute(
-        "INSERT INTO keys (key_id, account, digest) VALUES (?, ?, ?)", (key.id, key.account.id, key.digest)
+async def _insert_key(connection: Connection, key: Key) -> None:
+    await connection.execute(
+        "INSERT INTO keys (key_id, account, digest) VALUES (?, ?, ?)", key.id, key.account.id, key.digest
     )
 
 
-def _read_all(connection: sqlite3.Connection) -> tuple[list[Account], list[tuple[str, str, bytes, str]]]:
-    accounts = [
-        Account(row[0], Workspace(row[1]), row[2], decode(row[3]))
-        for row in connection.execute(
-            "SELECT account, workspace, requests_per_second, group_limits FROM accounts WHERE state = 'open'"
-        )
-    ]
-    keys = connection.execute("SELECT key_id, account, digest, state FROM keys").fetchall()
-    return accounts, keys
+async def _mark_changed(connection: Connection, account_id: str) -> None:
+    """Give the account the next version; the row of the directory lets one change commit after the other."""
+    row = await connection.fetch_one("UPDATE directory SET version = version + 1 RETURNING version")
+    await connection.execute(
+        "UPDATE accounts SET changed = ? WHERE account = ?", None if row is None else row[0], account_id
+    )

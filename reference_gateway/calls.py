@@ -69,7 +69,7 @@ class CallService:
 
     async def serve(self, request: web.Request, plan: CallPlan) -> web.StreamResponse:
         """Carry out one call; raises `GatewayError` for every failure before the first byte of the reply."""
-        self._limiter.admit(plan.account, plan.group)
+        await self._limiter.admit(plan.account, plan.group)
         async with self.payment(plan) as payment:
             async with self._upstream.post(plan.channel, plan.upstream_body, plan.extra_headers) as upstream:
                 if plan.stream:

@@ -160,10 +160,14 @@ class MediaProvider:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """Everything the gateway is told. Times are in seconds; `web_search_fee` is pico-dollars per search."""
+    """Everything the gateway is told. Times are in seconds; `web_search_fee` is pico-dollars per search.
+
+    `database` is the path of an SQLite file, the URL of a PostgreSQL database, or None for a file that goes away.
+    `files` is the folder of result files; with PostgreSQL all workers and hosts must see the same one.
+    """
 
     listen: Listen
-    database: Path | None
+    database: Path | str | None
     operator_token: str
     channels: Mapping[str, Channel]
     groups: Mapping[str, Group]
@@ -177,4 +181,8 @@ class GatewayConfig:
     task_poll_interval_s: float = 1.0
     task_timeout_s: float = 3600.0
     public_tasks_url: str | None = None
+    files: Path | None = None
+    database_connections: int = 8
+    lease_s: float = 5.0
+    drain_s: float = 2.0
     endpoints: tuple[str, ...] = field(default=("images", "videos", "audio", "humanize", "detect", "essay"))

@@ -74,7 +74,7 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
             operator=_address(listen, "operator"),
             aimlapi=_address(listen, "aimlapi"),
         ),
-        database=None if database is None else Path(database),
+        database=database if _is_url(database) else None if database is None else Path(database),
         operator_token=top.take("operator_token", str),
         channels=channels,
         groups=groups,
@@ -88,6 +88,10 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
         task_poll_interval_s=top.seconds("task_poll_interval_s", 1.0),
         task_timeout_s=top.seconds("task_timeout_s", 3600.0),
         public_tasks_url=_url(top, "public_tasks_url") if "public_tasks_url" in values else None,
+        files=None if (files := top.take("files", str, None)) is None else Path(files),
+        database_connections=top.whole("database_connections", 8, least=1),
+        lease_s=top.seconds("lease_s", 5.0),
+        drain_s=top.seconds("drain_s", 2.0),
     )
     for section in (top, media, listen):
         section.finish()
@@ -98,6 +102,10 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
 def _check_references(config: GatewayConfig) -> None:
     if not config.operator_token:
         raise ConfigError("operator_token: must not be empty; choose a long random text")
+    if isinstance(config.database, str) and config.files is None:
+        raise ConfigError(
+            "files: is missing; with PostgreSQL name the folder of result files, one for all workers and hosts"
+        )
     if DEFAULT_GROUP not in config.groups:
         raise ConfigError("groups: a group named default is needed, because calls may omit their group")
     for group in config.groups.values():
@@ -120,6 +128,16 @@ def _check_routes(
             raise ConfigError(f"{place}.{model}: no such model{_nearest(model, models)}")
         if channel not in channels:
             raise ConfigError(f"{place}.{model}: no such channel {channel!r}{_nearest(channel, channels)}")
+
+
+def _is_url(database: str | None) -> bool:
+    if database is None or "://" not in database:
+        return False
+    if not database.startswith(("postgresql://", "postgres://")):
+        raise ConfigError(
+            f"database: {database.partition('://')[0]!r} is not known; give postgresql://... or the path of an SQLite file"
+        )
+    return True
 
 
 def _address(section: "_Section", key: str) -> Address:

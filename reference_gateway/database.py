@@ -1,186 +1,97 @@
-"""SQLite behind one writer thread with group commit.
+"""The seam between the gateway and where it keeps its books: SQLite in this process, or a PostgreSQL server.
 
-Operations are functions of a connection. They run one after the other in the order of submission, each in its own
-savepoint, and as many as are waiting share one durable commit (WAL, synchronous=FULL). So a settlement costs a
-fraction of a disk flush under load, readers see everything submitted before them, and no two operations interleave.
+An operation is a coroutine function of a `Connection` and runs in one transaction. It may wait for its connection and
+for nothing else; so SQLite can run it to its end in the writer thread, PostgreSQL in the event loop, and there is one
+text of every rule. Statements are SQL that both understand, with `?` for values; what only one of them has (row locks)
+is a text of the connection that is empty for the other.
 """
 
 import asyncio
-import logging
-import queue
-import sqlite3
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from reference_gateway.identifiers import random_hex
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], T]
-
-_log = logging.getLogger(__name__)
-_MOST_PER_COMMIT = 512
-_MOST_WAITING = 100_000
-_LOCK_S = 0.5
-
-_PRAGMAS = (
-    # One gateway per file: a second one would take the first one's open holds for leftovers.
-    "PRAGMA locking_mode=EXCLUSIVE",
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-)
 
 
-class DatabaseClosedError(RuntimeError):
+class StorageError(Exception):
+    """The database did not do what was asked; nothing was changed, unless its connection broke during a commit."""
+
+
+class ConstraintError(StorageError):
+    """A constraint of the schema forbids the change."""
+
+
+class DatabaseClosedError(StorageError):
     """The database does not take operations: not yet, not any more, or too many are waiting."""
 
 
-@dataclass(slots=True)
-class _Job:
-    operation: Operation[Any]
-    future: "asyncio.Future[Any]"
-    early: bool
+class Connection(Protocol):
+    """One transaction. All methods raise `StorageError`."""
+
+    for_update: str
+    """Ends a SELECT whose rows others may not change meanwhile."""
+    skip_locked: str
+    """Ends a SELECT that takes rows for itself and passes over those that others are taking."""
+
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """All rows of a statement."""
+
+    async def fetch_one(self, sql: str, *values: Any) -> Sequence[Any] | None:
+        """The first row."""
+
+    async def execute(self, sql: str, *values: Any) -> int:
+        """How many rows were changed."""
 
 
-@dataclass(slots=True)
-class _Outcome:
-    job: _Job
-    result: Any = None
-    error: BaseException | None = None
+class SchemaConnection(Connection, Protocol):
+    """What a migration works with."""
+
+    dialect: str
+
+    async def has_table(self, name: str) -> bool:
+        """Whether the schema has such a table."""
+
+    async def script(self, sql: str) -> None:
+        """Run statements without values, all or none of them."""
 
 
-class Database:
-    """Owns the connection and the thread. Bound to the event loop that calls `start`."""
+Operation = Callable[[Connection], Coroutine[Any, Any, T]]
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def start(self, schema: str) -> None:
-        """Open the file, create what is missing and begin to take operations; raises `sqlite3.Error`."""
-        self._loop = asyncio.get_running_loop()
-        opened: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(
-            target=self._run, args=(schema, opened, self._loop), name="gateway-ledger", daemon=True
-        )
-        self._thread.start()
-        try:
-            await opened
-        except BaseException:
-            self._thread.join()
-            self._thread = None
-            raise
+class Database(ABC):
+    """Takes operations from the event loop that called `start`. Bounded: too many waiting ones are refused."""
 
-    def submit(self, operation: Operation[T], *, early: bool = False) -> "asyncio.Future[T]":
-        """Queue an operation. The future is done when it is durable, or with `early` as soon as it has run.
+    shared: ClassVar[bool]
+    """Whether other processes may work with the same books at the same time."""
 
-        A cancelled future does not take the operation back.
+    def __init__(self) -> None:
+        self.worker = f"worker_{random_hex()}"
+        """This process among those that share the books."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Open, migrate and begin to take operations; raises `StorageError`."""
+
+    @abstractmethod
+    def submit(
+        self, operation: Operation[T], *, early: bool = False, lane: str | None = None
+    ) -> "asyncio.Future[T]":
+        """Queue an operation. The future is done when it is durable; with `early` as soon as others can see it.
+
+        Operations of one lane run in the order of submission. A cancelled future does not take its operation back.
         """
-        if self._thread is None or self._loop is None:
-            raise DatabaseClosedError("the ledger is not open")
-        if self._jobs.qsize() >= _MOST_WAITING:
-            raise DatabaseClosedError(f"more than {_MOST_WAITING} ledger operations are waiting")
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(operation, future, early))
-        return future
 
+    @abstractmethod
     async def close(self) -> None:
-        """Run everything that was submitted, then close the file."""
-        if self._thread is None:
-            return
-        thread, self._thread = self._thread, None
-        self._jobs.put(None)
-        await asyncio.to_thread(thread.join)
+        """Run everything that was submitted, then close."""
 
-    def _run(self, schema: str, opened: "asyncio.Future[None]", loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=_LOCK_S)
-        except sqlite3.Error as error:
-            loop.call_soon_threadsafe(opened.set_exception, error)
-            return
-        try:
-            try:
-                for pragma in _PRAGMAS:
-                    connection.execute(pragma)
-                connection.executescript(schema)
-            except sqlite3.Error as error:
-                loop.call_soon_threadsafe(opened.set_exception, error)
-                return
-            loop.call_soon_threadsafe(opened.set_result, None)
-            while self._serve(connection, loop):
-                pass
-        finally:
-            connection.close()
+    @abstractmethod
+    async def enlist(self) -> None:
+        """Show the others that this process is here; it is seen to be gone as soon as it dies."""
 
-    def _serve(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> bool:
-        jobs, more = self._gather()
-        if jobs:
-            outcomes = _transaction(
-                connection, jobs, lambda early: loop.call_soon_threadsafe(_resolve, early)
-            )
-            loop.call_soon_threadsafe(_resolve, outcomes)
-        return more
-
-    def _gather(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == _MOST_PER_COMMIT:
-                return jobs, True
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return jobs, True
-        return jobs, False
-
-
-def _transaction(
-    connection: sqlite3.Connection, jobs: list[_Job], announce: Callable[[list[_Outcome]], object]
-) -> list[_Outcome]:
-    """Run the jobs in one transaction; early ones are announced before the commit, the others are returned."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        outcomes = [_run_job(connection, job) for job in jobs]
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        return [_Outcome(job, error=error) for job in jobs]
-    early = [outcome for outcome in outcomes if outcome.job.early]
-    if early:
-        announce(early)
-    late = [outcome for outcome in outcomes if not outcome.job.early]
-    try:
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        return [_Outcome(outcome.job, error=error) for outcome in late]
-    return late
-
-
-def _run_job(connection: sqlite3.Connection, job: _Job) -> _Outcome:
-    connection.execute("SAVEPOINT job")
-    try:
-        result = job.operation(connection)
-    except Exception as error:  # noqa: BLE001 - whatever an operation raises belongs to whoever submitted it
-        connection.execute("ROLLBACK TO job")
-        connection.execute("RELEASE job")
-        return _Outcome(job, error=error)
-    connection.execute("RELEASE job")
-    return _Outcome(job, result)
-
-
-def _resolve(outcomes: list[_Outcome]) -> None:
-    for outcome in outcomes:
-        future = outcome.job.future
-        if future.cancelled():
-            if outcome.error is not None:
-                _log.error("a ledger operation failed after its caller had gone", exc_info=outcome.error)
-        elif outcome.error is not None:
-            future.set_exception(outcome.error)
-        else:
-            future.set_result(outcome.result)
+    @abstractmethod
+    async def bury(self, connection: Connection, lease_s: float) -> None:
+        """Strike the processes off the list that are gone, or have not renewed their lease."""

@@ -4,52 +4,20 @@ A transfer has two legs: what `account` gains, `counter` loses, so all accounts 
 go hold -> release + settle (+ overrun), or hold -> release; tasks go debit (-> refund). A unique index on
 (call, reason) makes a second settlement, release or refund impossible, whoever asks for it and however often.
 
-The `post_*` methods run inside a transaction of the writer thread, so that others can join them with their own changes.
+The `post_*` methods run inside a transaction, so that others can join them with their own changes. Each of them locks the
+account first, so that two processes cannot decide on the same balance.
 Amounts are whole: credits for task accounts, pico-dollars for all others.
 """
 
 import asyncio
-import sqlite3
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from reference_gateway.database import Database
+from reference_gateway.database import Connection, ConstraintError, Database
 from reference_gateway.jsonwire import JsonObject, encode
-
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS accounts (
-  account TEXT PRIMARY KEY,
-  workspace TEXT NOT NULL CHECK (workspace IN ('chat', 'tasks', 'aimlapi')),
-  balance INTEGER NOT NULL DEFAULT 0,
-  requests_per_second INTEGER,
-  group_limits TEXT NOT NULL DEFAULT '{}',
-  state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed')),
-  created_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS keys (
-  key_id TEXT PRIMARY KEY,
-  account TEXT NOT NULL REFERENCES accounts,
-  digest BLOB NOT NULL UNIQUE,
-  state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked', 'disabled'))
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS keys_of_account ON keys (account);
-CREATE TABLE IF NOT EXISTS transfers (
-  seq INTEGER PRIMARY KEY,
-  call TEXT NOT NULL,
-  reason TEXT NOT NULL
-    CHECK (reason IN ('topup', 'hold', 'settle', 'release', 'debit', 'refund', 'overrun')),
-  account TEXT NOT NULL REFERENCES accounts,
-  counter TEXT NOT NULL CHECK (counter IN ('funding', 'held', 'revenue')),
-  amount INTEGER NOT NULL,
-  balance_after INTEGER NOT NULL,
-  detail BLOB,
-  at INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS transfers_once ON transfers (call, reason);
-CREATE INDEX IF NOT EXISTS transfers_of_account ON transfers (account, seq);
-"""
+from reference_gateway.rate_card import RateCard
 
 
 class Reason(StrEnum):
@@ -93,6 +61,9 @@ class Transfer:
     amount: int
     balance_after: int
     detail: bytes | None
+    account: str
+    counter: str
+    at: int
 
 
 class Ledger:
@@ -100,6 +71,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._rate_card = ""
 
     def hold(self, call: str, account: str, wanted: int) -> "asyncio.Future[int]":
         """Set aside what fits of the wanted amount before dispatch; raises `InsufficientError` at zero or below.
@@ -107,104 +79,131 @@ class Ledger:
         Done as soon as it has run: a crash before the commit leaves no hold, which is where a restart ends as well.
         """
         return self._database.submit(
-            lambda connection: self.post_hold(connection, call, account, wanted), early=True
+            lambda connection: self.post_hold(connection, call, account, wanted), early=True, lane=account
         )
 
+    async def use_rate_card(self, card: RateCard) -> None:
+        """Keep a rate card, and name it in every charge from now on."""
+        await self._database.submit(
+            lambda connection: connection.execute(
+                "INSERT INTO rate_cards (version, card, first_used_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (version) DO NOTHING",
+                card.version,
+                card.card,
+                int(time.time()),
+            )
+        )
+        self._rate_card = card.version
+
+    def rate_card(self, version: str) -> "asyncio.Future[RateCard | None]":
+        """A rate card that was in use once."""
+        return self._database.submit(lambda connection: self.read_rate_card(connection, version))
+
     def settle(self, call: str, account: str, charge: int, detail: JsonObject) -> "asyncio.Future[None]":
-        """End a held call with its charge; raises `sqlite3.IntegrityError` if it has ended already."""
+        """End a held call with its charge; raises `ConstraintError` if it has ended already."""
         return self._database.submit(
-            lambda connection: self.post_settle(connection, call, account, charge, detail)
+            lambda connection: self.post_settle(connection, call, account, charge, detail), lane=account
         )
 
     def release(self, call: str, account: str) -> "asyncio.Future[None]":
         """End a held call without a charge; does nothing when there is no open hold. Done as soon as it has run."""
         return self._database.submit(
-            lambda connection: self.post_release(connection, call, account), early=True
+            lambda connection: self.post_release(connection, call, account), early=True, lane=account
         )
 
     def top_up(self, call: str, account: str, amount: int) -> "asyncio.Future[int]":
         """Add money from outside; the balance afterwards. Raises `UnknownAccountError`."""
-        return self._database.submit(lambda connection: self.post_topup(connection, call, account, amount))
+        return self._database.submit(
+            lambda connection: self.post_topup(connection, call, account, amount), lane=account
+        )
 
     def balance(self, account: str) -> "asyncio.Future[int]":
         """The balance after everything submitted so far; raises `UnknownAccountError`."""
-        return self._database.submit(lambda connection: self.read_balance(connection, account))
+        return self._database.submit(lambda connection: self.read_balance(connection, account), lane=account)
 
     def transfers(self, account: str) -> "asyncio.Future[list[Transfer]]":
         """All transfers of an account in order."""
-        return self._database.submit(lambda connection: self.read_transfers(connection, account))
+        return self._database.submit(
+            lambda connection: self.read_transfers(connection, account), lane=account
+        )
 
-    def release_open_holds(self) -> "asyncio.Future[int]":
-        """After a restart: give back every hold whose call never ended; how many there were."""
-        return self._database.submit(self.post_release_all)
+    def explain(self, call: str) -> "asyncio.Future[list[Transfer]]":
+        """All transfers of one call or task in order: what was set aside, charged and given back, and why."""
+        return self._database.submit(lambda connection: self.read_call(connection, call))
+
+    async def release_open_holds(self) -> int:
+        """Give back the holds of workers that are gone; how many there were."""
+        orphans = await self._database.submit(self.read_orphans)
+        # One transaction each: two workers that do this at once must not wait for each other in a circle.
+        for call, account in orphans:
+            await self.release(call, account)
+        return len(orphans)
 
     def audit(self) -> "asyncio.Future[list[str]]":
-        """Accounts whose balance is not the sum of their transfers (none, ever)."""
+        """What does not add up (nothing, ever): accounts and calls by name."""
         return self._database.submit(self.read_mismatches)
 
     def admits(self, balance: int) -> bool:
         """Whether a chat call may begin (402 otherwise): the cost is unknown yet, so any positive balance will do."""
         return balance > 0
 
-    def post_hold(self, connection: sqlite3.Connection, call: str, account: str, wanted: int) -> int:
+    async def post_hold(self, connection: Connection, call: str, account: str, wanted: int) -> int:
         """Hold min(wanted, balance); the amount held."""
-        balance = self.read_balance(connection, account)
+        balance = await self.lock_balance(connection, account)
         if not self.admits(balance):
             raise InsufficientError
         amount = max(min(wanted, balance), 0)
-        self.post(connection, Reason.HOLD, call, account, -amount)
+        await self.post(connection, Reason.HOLD, call, account, -amount)
+        await connection.execute(
+            "INSERT INTO holds (call, account, worker) VALUES (?, ?, ?)", call, account, self._database.worker
+        )
         return amount
 
-    def post_settle(
-        self, connection: sqlite3.Connection, call: str, account: str, charge: int, detail: JsonObject
+    async def post_settle(
+        self, connection: Connection, call: str, account: str, charge: int, detail: JsonObject
     ) -> None:
         """Give the hold back and take the charge; what the balance does not cover becomes an overrun."""
-        held = self.read_held(connection, call)
-        available = self.post(connection, Reason.RELEASE, call, account, held)
+        held = await self.read_held(connection, call)
+        available = await self._post_end_of_hold(connection, call, account, held)
         covered = min(charge, max(available, 0))
-        self.post(connection, Reason.SETTLE, call, account, -covered, detail)
+        await self.post(connection, Reason.SETTLE, call, account, -covered, self._priced(detail))
         if charge > covered:
-            self.post(connection, Reason.OVERRUN, call, account, covered - charge)
+            await self.post(connection, Reason.OVERRUN, call, account, covered - charge)
 
-    def post_release(self, connection: sqlite3.Connection, call: str, account: str) -> None:
+    async def post_release(self, connection: Connection, call: str, account: str) -> None:
         """Give the hold back, if it is still open."""
-        row = connection.execute(
-            "SELECT reason FROM transfers WHERE call = ? AND reason IN ('hold', 'release')", (call,)
-        ).fetchall()
-        if row == [("hold",)]:
-            self.post(connection, Reason.RELEASE, call, account, self.read_held(connection, call))
+        await self.lock_balance(connection, account)
+        rows = await connection.fetch(
+            "SELECT reason, amount FROM transfers WHERE call = ? AND reason IN ('hold', 'release')", call
+        )
+        if [row[0] for row in rows] == [Reason.HOLD.value]:
+            await self._post_end_of_hold(connection, call, account, -rows[0][1])
 
-    def post_debit(
-        self, connection: sqlite3.Connection, call: str, account: str, amount: int, detail: JsonObject
+    async def _post_end_of_hold(self, connection: Connection, call: str, account: str, held: int) -> int:
+        await connection.execute("DELETE FROM holds WHERE call = ?", call)
+        return await self.post(connection, Reason.RELEASE, call, account, held)
+
+    async def post_debit(
+        self, connection: Connection, call: str, account: str, amount: int, detail: JsonObject
     ) -> int:
         """Take whole credits at submission; the balance afterwards. Raises `InsufficientError`."""
-        if self.read_balance(connection, account) < amount:
+        if await self.lock_balance(connection, account) < amount:
             raise InsufficientError
-        return self.post(connection, Reason.DEBIT, call, account, -amount, detail)
+        return await self.post(connection, Reason.DEBIT, call, account, -amount, self._priced(detail))
 
-    def post_refund(self, connection: sqlite3.Connection, call: str, account: str, detail: JsonObject) -> int:
-        """Give back exactly what the call's debit took; raises `sqlite3.IntegrityError` the second time."""
-        return self.post(
-            connection, Reason.REFUND, call, account, self.read_debited(connection, call), detail
+    async def post_refund(self, connection: Connection, call: str, account: str, detail: JsonObject) -> int:
+        """Give back exactly what the call's debit took; raises `ConstraintError` the second time."""
+        return await self.post(
+            connection, Reason.REFUND, call, account, await self.read_debited(connection, call), detail
         )
 
-    def post_topup(self, connection: sqlite3.Connection, call: str, account: str, amount: int) -> int:
+    async def post_topup(self, connection: Connection, call: str, account: str, amount: int) -> int:
         """Add money from outside; the balance afterwards."""
-        return self.post(connection, Reason.TOPUP, call, account, amount)
+        return await self.post(connection, Reason.TOPUP, call, account, amount)
 
-    def post_release_all(self, connection: sqlite3.Connection) -> int:
-        """Give back every open hold; how many there were."""
-        open_holds = connection.execute(
-            "SELECT call, account FROM transfers AS h WHERE reason = 'hold' AND NOT EXISTS "
-            "(SELECT 1 FROM transfers AS r WHERE r.call = h.call AND r.reason = 'release')"
-        ).fetchall()
-        for call, account in open_holds:
-            self.post_release(connection, call, account)
-        return len(open_holds)
-
-    def post(
+    async def post(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         reason: Reason,
         call: str,
         account: str,
@@ -212,62 +211,101 @@ class Ledger:
         detail: JsonObject | None = None,
     ) -> int:
         """Write one transfer and move the balance with it; the balance afterwards."""
-        row = connection.execute(
-            "UPDATE accounts SET balance = balance + ? WHERE account = ? RETURNING balance", (amount, account)
-        ).fetchone()
+        row = await connection.fetch_one(
+            "UPDATE accounts SET balance = balance + ? WHERE account = ? RETURNING balance", amount, account
+        )
         if row is None:
             raise UnknownAccountError(account)
-        connection.execute(
+        await connection.execute(
             "INSERT INTO transfers (call, reason, account, counter, amount, balance_after, detail, at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                call,
-                reason.value,
-                account,
-                _COUNTER[reason],
-                amount,
-                row[0],
-                None if detail is None else encode(detail),
-                int(time.time()),
-            ),
+            call,
+            reason.value,
+            account,
+            _COUNTER[reason],
+            amount,
+            row[0],
+            None if detail is None else encode(detail),
+            int(time.time()),
         )
         return int(row[0])
 
-    def read_balance(self, connection: sqlite3.Connection, account: str) -> int:
+    def _priced(self, detail: JsonObject) -> JsonObject:
+        return {**detail, "rate_card": self._rate_card}
+
+    async def lock_balance(self, connection: Connection, account: str) -> int:
+        """The balance, which nobody else can change until the transaction ends."""
+        return await self._balance(connection, account, connection.for_update)
+
+    async def read_balance(self, connection: Connection, account: str) -> int:
         """The balance inside a transaction."""
-        row = connection.execute("SELECT balance FROM accounts WHERE account = ?", (account,)).fetchone()
+        return await self._balance(connection, account, "")
+
+    async def _balance(self, connection: Connection, account: str, lock: str) -> int:
+        row = await connection.fetch_one(f"SELECT balance FROM accounts WHERE account = ?{lock}", account)  # noqa: S608 - a constant of the dialect
         if row is None:
             raise UnknownAccountError(account)
         return int(row[0])
 
-    def read_held(self, connection: sqlite3.Connection, call: str) -> int:
-        """What the call's hold set aside; raises `sqlite3.IntegrityError` when there was none."""
-        return -self._amount_of(connection, call, Reason.HOLD)
+    async def read_held(self, connection: Connection, call: str) -> int:
+        """What the call's hold set aside; raises `ConstraintError` when there was none."""
+        return -await self._amount_of(connection, call, Reason.HOLD)
 
-    def read_debited(self, connection: sqlite3.Connection, call: str) -> int:
-        """What the call's debit took; raises `sqlite3.IntegrityError` when there was none."""
-        return -self._amount_of(connection, call, Reason.DEBIT)
+    async def read_debited(self, connection: Connection, call: str) -> int:
+        """What the call's debit took; raises `ConstraintError` when there was none."""
+        return -await self._amount_of(connection, call, Reason.DEBIT)
 
-    def _amount_of(self, connection: sqlite3.Connection, call: str, reason: Reason) -> int:
-        row = connection.execute(
-            "SELECT amount FROM transfers WHERE call = ? AND reason = ?", (call, reason.value)
-        ).fetchone()
+    async def _amount_of(self, connection: Connection, call: str, reason: Reason) -> int:
+        row = await connection.fetch_one(
+            "SELECT amount FROM transfers WHERE call = ? AND reason = ?", call, reason.value
+        )
         if row is None:
-            raise sqlite3.IntegrityError(f"{call} has no {reason}")
+            raise ConstraintError(f"{call} has no {reason}")
         return int(row[0])
 
-    def read_transfers(self, connection: sqlite3.Connection, account: str) -> list[Transfer]:
+    async def read_transfers(self, connection: Connection, account: str) -> list[Transfer]:
         """All transfers of an account in order."""
-        rows = connection.execute(
-            "SELECT seq, call, reason, amount, balance_after, detail FROM transfers WHERE account = ? ORDER BY seq",
-            (account,),
-        )
-        return [Transfer(row[0], row[1], Reason(row[2]), row[3], row[4], row[5]) for row in rows]
+        return await self._transfers(connection, "account", account)
 
-    def read_mismatches(self, connection: sqlite3.Connection) -> list[str]:
-        """Accounts whose balance differs from the sum of their transfers."""
-        rows = connection.execute(
+    async def read_call(self, connection: Connection, call: str) -> list[Transfer]:
+        """All transfers of a call in order."""
+        return await self._transfers(connection, "call", call)
+
+    async def _transfers(self, connection: Connection, column: str, value: str) -> list[Transfer]:
+        rows = await connection.fetch(
+            "SELECT seq, call, reason, amount, balance_after, detail, account, counter, at FROM transfers"  # noqa: S608 - a column of ours
+            f" WHERE {column} = ? ORDER BY seq",
+            value,
+        )
+        return [Transfer(row[0], row[1], Reason(row[2]), *row[3:]) for row in rows]
+
+    async def read_rate_card(self, connection: Connection, version: str) -> RateCard | None:
+        """One rate card."""
+        row = await connection.fetch_one("SELECT card FROM rate_cards WHERE version = ?", version)
+        return None if row is None else RateCard(version, bytes(row[0]))
+
+    async def read_orphans(self, connection: Connection) -> list[tuple[str, str]]:
+        """Call and account of the open holds whose worker is gone."""
+        rows = await connection.fetch(
+            "SELECT call, account FROM holds WHERE worker NOT IN (SELECT worker FROM workers)"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    async def read_mismatches(self, connection: Connection) -> list[str]:
+        """What does not add up: balances that are no sums of transfers, and holds that are open in one place only."""
+        rows = await connection.fetch(
             "SELECT account FROM accounts AS a WHERE balance <> "
             "(SELECT COALESCE(SUM(amount), 0) FROM transfers AS t WHERE t.account = a.account)"
         )
-        return [row[0] for row in rows]
+        strays = await connection.fetch(_STRAY_HOLDS)
+        return [row[0] for row in (*rows, *strays)]
+
+
+_STRAY_HOLDS: Final = """
+SELECT h.call FROM transfers AS h WHERE h.reason = 'hold'
+  AND NOT EXISTS (SELECT 1 FROM transfers AS r WHERE r.call = h.call AND r.reason = 'release')
+  AND NOT EXISTS (SELECT 1 FROM holds AS o WHERE o.call = h.call)
+UNION ALL
+SELECT o.call FROM holds AS o
+  WHERE EXISTS (SELECT 1 FROM transfers AS r WHERE r.call = o.call AND r.reason = 'release')
+"""

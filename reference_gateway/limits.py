@@ -1,61 +1,105 @@
 """Rate limits in fixed windows of one second: per account and group for chat, per user for tasks; at the AI/ML API per
 account, where calls at the same time are limited as well.
 
-Only the counts of the current window are kept, so memory is bounded by one second's callers.
+Where the counts are kept (`Windows`, `RunningCalls`) decides for whom they hold: for this process, or for all that share
+a database.
 Source: public docs, API Overview, Rate limits (10 requests per second and user); Errors of the chat pages (per group);
 Errors: 4xx of the AI/ML API (rate and concurrency).
 """
 
 import math
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from reference_gateway.accounts import Account
 from reference_gateway.config import Group
+from reference_gateway.database import Connection, Database
 from reference_gateway.failures import Failure, GatewayError, Kind
-
-K = TypeVar("K")
-
-WINDOW_S = 1.0
+from reference_gateway.identifiers import random_hex
+from reference_gateway.windows import WINDOW_S, Windows
 
 
-class FixedWindows(Generic[K]):
-    """Counts per key in the current window."""
+class RunningCalls:
+    """How many calls of an account are running, in this process."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._window = -1
-        self._counts: dict[K, int] = {}
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
 
-    def take(self, key: K, limit: int) -> float | None:
-        """Count one request in; if it exceeds the limit, the seconds until the next window."""
-        now = self._clock()
-        window = int(now / WINDOW_S)
-        if window != self._window:
-            self._window = window
-            self._counts.clear()
-        count = self._counts.get(key, 0)
-        if count >= limit:
-            return (window + 1) * WINDOW_S - now
-        self._counts[key] = count + 1
-        return None
+    async def enter(self, account: str, limit: int | None) -> str | None:
+        """Count a call in; a token to leave with, or None above the limit."""
+        if limit is not None and self._running[account] >= limit:
+            return None
+        self._running[account] += 1
+        return account
+
+    def leave(self, token: str) -> None:
+        """Count a call out."""
+        self._running[token] -= 1
+        if not self._running[token]:
+            del self._running[token]
+
+
+class SharedRunningCalls(RunningCalls):
+    """The same for all that share a database; calls of workers that are gone do not count."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database = database
+
+    async def enter(self, account: str, limit: int | None) -> str | None:
+        if limit is None:
+            return ""
+        slot = random_hex()
+
+        async def take(connection: Connection) -> bool:
+            await connection.fetch_one(
+                f"SELECT 1 FROM accounts WHERE account = ?{connection.for_update}",  # noqa: S608 - a constant of the dialect
+                account,
+            )
+            await connection.execute(
+                "DELETE FROM running_calls WHERE account = ? AND worker NOT IN (SELECT worker FROM workers)",
+                account,
+            )
+            row = await connection.fetch_one("SELECT count(*) FROM running_calls WHERE account = ?", account)
+            if row is None or row[0] >= limit:
+                return False
+            await connection.execute(
+                "INSERT INTO running_calls (slot, account, worker) VALUES (?, ?, ?)",
+                slot,
+                account,
+                self._database.worker,
+            )
+            return True
+
+        taking = self._database.submit(take, early=True, lane=slot)
+        try:
+            return slot if await taking else None
+        except BaseException:
+            self.leave(slot)
+            raise
+
+    def leave(self, token: str) -> None:
+        if token:
+            self._database.submit(
+                lambda connection: connection.execute("DELETE FROM running_calls WHERE slot = ?", token),
+                early=True,
+                lane=token,
+            )
 
 
 class GroupLimiter:
     """The chat workspace's limit."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._windows: FixedWindows[tuple[str, str]] = FixedWindows(clock)
+    def __init__(self, windows: Windows) -> None:
+        self._windows = windows
 
-    def admit(self, account: Account, group: Group) -> None:
+    async def admit(self, account: Account, group: Group) -> None:
         """Count a call; raises `GatewayError` (429) above the limit."""
         limit = self.limit_for(account, group)
         if limit is None:
             return
-        wait = self._windows.take(self.key(account, group), limit)
+        wait = await self._windows.take(" ".join(self.key(account, group)), limit)
         if wait is not None:
             raise limited(f"Group {group.name} is limited to {limit} requests per second; {ADVICE}", wait)
 
@@ -72,24 +116,22 @@ class GroupLimiter:
 class AccountLimiter(GroupLimiter):
     """The AI/ML API's limits: calls per second and calls at the same time, both per account."""
 
-    def __init__(self, concurrent: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(clock)
+    def __init__(self, windows: Windows, concurrent: int | None, running: RunningCalls) -> None:
+        super().__init__(windows)
         self._concurrent = concurrent
-        self._running: Counter[str] = Counter()
+        self._running = running
 
-    @contextmanager
-    def running(self, account: Account) -> Iterator[None]:
+    @asynccontextmanager
+    async def running(self, account: Account) -> AsyncIterator[None]:
         """Count a call for as long as it lasts; raises `GatewayError` (429) above the limit."""
         limit = self.concurrent_for(account)
-        if limit is not None and self._running[account.id] >= limit:
+        token = await self._running.enter(account.id, limit)
+        if token is None:
             raise limited(f"Limited to {limit} calls at the same time; {ADVICE}", WINDOW_S)
-        self._running[account.id] += 1
         try:
             yield
         finally:
-            self._running[account.id] -= 1
-            if not self._running[account.id]:
-                del self._running[account.id]
+            self._running.leave(token)
 
     def concurrent_for(self, account: Account) -> int | None:  # noqa: ARG002 - a deployment may have tiers
         """Calls at the same time; None is no limit."""
@@ -99,14 +141,14 @@ class AccountLimiter(GroupLimiter):
 class UserLimiter:
     """The task gateway's limit, shared by submissions, polls and balance reads and by all keys of a user."""
 
-    def __init__(self, default_limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, windows: Windows, default_limit: int) -> None:
         self._default_limit = default_limit
-        self._windows: FixedWindows[str] = FixedWindows(clock)
+        self._windows = windows
 
-    def admit(self, account: Account) -> None:
+    async def admit(self, account: Account) -> None:
         """Count a request; raises `GatewayError` (429) above the limit."""
         limit = self.limit_for(account)
-        wait = self._windows.take(self.key(account), limit)
+        wait = await self._windows.take(self.key(account), limit)
         if wait is not None:
             raise limited(f"Limited to {limit} requests per second and user; {ADVICE}", wait)
 

@@ -2,12 +2,12 @@
 
 import re
 import secrets
-import sqlite3
 from typing import Any
 
 from aiohttp import web
 
 from reference_gateway.accounts import Account, AccountDirectory, RevokedKeyError, UnknownKeyError, Workspace
+from reference_gateway.database import StorageError
 from reference_gateway.errors import ChatErrorRenderer, ErrorRenderer
 from reference_gateway.failures import GatewayError, Kind, refuse
 from reference_gateway.identifiers import random_hex
@@ -132,7 +132,7 @@ class OperatorApi:
             raise invalid(unit, f"`{unit}` must be given and be more than 0.")
         try:
             balance = await self._ledger.top_up(f"topup_{random_hex()}", account.id, amount)
-        except (OverflowError, sqlite3.Error) as error:
+        except StorageError as error:
             raise invalid("amount", "The balance cannot hold that much.") from error
         return _json({"balance": _shown(account.workspace, balance)})
 

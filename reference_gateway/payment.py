@@ -6,12 +6,12 @@ operations in the order they were handed over, so an end that is handed over is 
 
 import asyncio
 import logging
-import sqlite3
 from types import TracebackType
 from typing import Self
 
 from reference_gateway.accounts import Account
 from reference_gateway.config import ChatModel
+from reference_gateway.database import StorageError
 from reference_gateway.failures import Kind, refuse
 from reference_gateway.ledger import InsufficientError, Ledger
 from reference_gateway.pricing import Charge, Pricing, Usage
@@ -74,7 +74,7 @@ class Payment:
             try:
                 await self._ledger.settle(self.call, self.account.id, charge.total, charge.detail())
                 self.charge = charge
-            except sqlite3.Error:
+            except StorageError:
                 # What cannot be charged is not held either; the caller gets an error instead of the reply.
                 self._ledger.release(self.call, self.account.id).add_done_callback(_report)
                 raise

@@ -79,7 +79,7 @@ class AimlapiSurface:
             respond=self.responder(inference),
             stream_headers={INFERENCE_ID: inference},
         )
-        with parts.limiter.running(account):
+        async with parts.limiter.running(account):
             return await parts.calls.serve(request, plan)
 
     def identity(self, model: ChatModel, inference: str) -> Identity:

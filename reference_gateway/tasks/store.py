@@ -5,13 +5,13 @@ refunded, all others are followed further.
 """
 
 import asyncio
-import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from reference_gateway.config import MediaKind
-from reference_gateway.database import Database
+from reference_gateway.database import Connection, Database
 from reference_gateway.jsonwire import JsonObject, decode_object, encode
 from reference_gateway.ledger import Ledger
 from reference_gateway.tasks.model import (
@@ -23,31 +23,12 @@ from reference_gateway.tasks.model import (
     TaskStatus,
 )
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS tasks (
-  task TEXT PRIMARY KEY,
-  account TEXT NOT NULL REFERENCES accounts,
-  model TEXT NOT NULL,
-  kind TEXT NOT NULL,
-  price INTEGER NOT NULL,
-  created_at INTEGER NOT NULL,
-  status TEXT NOT NULL DEFAULT 'processing' CHECK (status IN ('processing', 'completed', 'failed')),
-  job TEXT,
-  output BLOB,
-  error BLOB,
-  CHECK ((status = 'completed') = (output IS NOT NULL)),
-  CHECK ((status = 'failed') = (error IS NOT NULL))
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS tasks_unfinished ON tasks (task) WHERE status = 'processing';
-CREATE TABLE IF NOT EXISTS idempotency_keys (
-  seq INTEGER PRIMARY KEY,
-  value TEXT NOT NULL,
-  account TEXT NOT NULL,
-  task TEXT NOT NULL,
-  at INTEGER NOT NULL
-) STRICT;
-"""
 MOST_IDEMPOTENCY_KEYS: Final = 100_000
+MOST_CLAIMED: Final = 100
+_ORPHANS: Final = (
+    "SELECT task FROM tasks WHERE status = 'processing' AND worker NOT IN (SELECT worker FROM workers)"
+    " ORDER BY task LIMIT ?"
+)
 _COLUMNS: Final = "task, account, model, kind, price, created_at, status, job, output, error"
 
 
@@ -70,18 +51,20 @@ class TaskStore:
 
     def create(self, task: Task, idempotency_key: str | None) -> "asyncio.Future[None]":
         """Debit and create in one transaction; raises `InsufficientError`, and then there is no task."""
-        return self._database.submit(lambda connection: self.post_created(connection, task, idempotency_key))
+        return self._database.submit(
+            lambda connection: self.post_created(connection, task, idempotency_key), lane=task.account
+        )
 
     def find(self, task_id: str) -> "asyncio.Future[Task | None]":
         """A task by its id, whoever owns it."""
         return self._database.submit(lambda connection: self.read_task(connection, task_id))
 
-    def unfinished(self) -> "asyncio.Future[list[Task]]":
-        """Everything that is still processing."""
-        return self._database.submit(self.read_unfinished)
+    def claim(self) -> "asyncio.Future[list[Task]]":
+        """Take over some of the unfinished tasks whose worker is gone; none when there are none left."""
+        return self._database.submit(self.post_claim)
 
-    def record_job(self, task_id: str, job: str) -> "asyncio.Future[None]":
-        """Remember the provider's job, so that a restart can follow it."""
+    def record_job(self, task_id: str, job: str) -> "asyncio.Future[bool]":
+        """Remember the provider's job, so that a restart can follow it; False when the task has ended meanwhile."""
         return self._database.submit(lambda connection: self.post_job(connection, task_id, job))
 
     def complete(self, task_id: str, output: TaskOutput) -> "asyncio.Future[bool]":
@@ -98,67 +81,97 @@ class TaskStore:
         """The recorded headers, oldest first."""
         return self._database.submit(self.read_idempotency_keys)
 
-    def post_created(self, connection: sqlite3.Connection, task: Task, idempotency_key: str | None) -> None:
+    async def post_created(self, connection: Connection, task: Task, idempotency_key: str | None) -> None:
         """Debit first: without the money nothing else happens."""
         detail: JsonObject = {"model": task.model, "credits": task.price}
-        self._ledger.post_debit(connection, task.id, task.account, task.price, detail)
-        connection.execute(
-            "INSERT INTO tasks (task, account, model, kind, price, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (task.id, task.account, task.model, task.kind.value, task.price, task.created_at),
+        await self._ledger.post_debit(connection, task.id, task.account, task.price, detail)
+        await connection.execute(
+            "INSERT INTO tasks (task, account, model, kind, price, created_at, worker) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            task.id,
+            task.account,
+            task.model,
+            task.kind.value,
+            task.price,
+            task.created_at,
+            self._database.worker,
         )
         if idempotency_key is not None:
-            cursor = connection.execute(
-                "INSERT INTO idempotency_keys (value, account, task, at) VALUES (?, ?, ?, ?)",
-                (idempotency_key, task.account, task.id, int(time.time())),
+            row = await connection.fetch_one(
+                "INSERT INTO idempotency_keys (value, account, task, at) VALUES (?, ?, ?, ?) RETURNING seq",
+                idempotency_key,
+                task.account,
+                task.id,
+                int(time.time()),
             )
-            connection.execute(
-                "DELETE FROM idempotency_keys WHERE seq <= ?",
-                ((cursor.lastrowid or 0) - MOST_IDEMPOTENCY_KEYS,),
+            newest = 0 if row is None else int(row[0])
+            await connection.execute(
+                "DELETE FROM idempotency_keys WHERE seq <= ?", newest - MOST_IDEMPOTENCY_KEYS
             )
 
-    def post_job(self, connection: sqlite3.Connection, task_id: str, job: str) -> None:
+    async def post_job(self, connection: Connection, task_id: str, job: str) -> bool:
         """Write the provider's id."""
-        connection.execute("UPDATE tasks SET job = ? WHERE task = ?", (job, task_id))
-
-    def post_completed(self, connection: sqlite3.Connection, task_id: str, output: TaskOutput) -> bool:
-        """Only a processing task can complete."""
-        cursor = connection.execute(
-            "UPDATE tasks SET status = 'completed', output = ? WHERE task = ? AND status = 'processing'",
-            (encode(_output_json(output)), task_id),
+        changed = await connection.execute(
+            "UPDATE tasks SET job = ? WHERE task = ? AND status = 'processing'", job, task_id
         )
-        return cursor.rowcount == 1
+        return changed == 1
 
-    def post_failed(
-        self, connection: sqlite3.Connection, task_id: str, error: TaskError, *, refund: bool
+    async def post_completed(self, connection: Connection, task_id: str, output: TaskOutput) -> bool:
+        """Only a processing task can complete."""
+        changed = await connection.execute(
+            "UPDATE tasks SET status = 'completed', output = ? WHERE task = ? AND status = 'processing'",
+            encode(_output_json(output)),
+            task_id,
+        )
+        return changed == 1
+
+    async def post_failed(
+        self, connection: Connection, task_id: str, error: TaskError, *, refund: bool
     ) -> bool:
         """Only a processing task can fail, so the refund comes once; the ledger's unique index insists on it too."""
-        row = connection.execute(
+        row = await connection.fetch_one(
             "UPDATE tasks SET status = 'failed', error = ? WHERE task = ? AND status = 'processing' RETURNING account",
-            (encode(_error_json(error)), task_id),
-        ).fetchone()
+            encode(_error_json(error)),
+            task_id,
+        )
         if row is None:
             return False
         if refund:
-            self._ledger.post_refund(connection, task_id, row[0], _error_json(error))
+            await self._ledger.post_refund(connection, task_id, row[0], _error_json(error))
         return True
 
-    def read_task(self, connection: sqlite3.Connection, task_id: str) -> Task | None:
+    async def read_task(self, connection: Connection, task_id: str) -> Task | None:
         """One task."""
-        row = connection.execute(f"SELECT {_COLUMNS} FROM tasks WHERE task = ?", (task_id,)).fetchone()  # noqa: S608 - constant columns
+        if not _storable(task_id):
+            return None
+        row = await connection.fetch_one(f"SELECT {_COLUMNS} FROM tasks WHERE task = ?", task_id)  # noqa: S608 - constant columns
         return None if row is None else _task(row)
 
-    def read_unfinished(self, connection: sqlite3.Connection) -> list[Task]:
-        """Tasks that are processing, oldest first."""
-        rows = connection.execute(f"SELECT {_COLUMNS} FROM tasks WHERE status = 'processing' ORDER BY task")  # noqa: S608 - constant columns
-        return [_task(row) for row in rows]
+    async def post_claim(self, connection: Connection) -> list[Task]:
+        """Tasks whose worker is gone, oldest first: they are this worker's now, and nobody else gets them."""
+        orphans = _ORPHANS + connection.skip_locked
+        rows = await connection.fetch(
+            f"UPDATE tasks SET worker = ? WHERE task IN ({orphans}) RETURNING {_COLUMNS}",  # noqa: S608 - constants, and the dialect's lock
+            self._database.worker,
+            MOST_CLAIMED,
+        )
+        return sorted((_task(row) for row in rows), key=lambda task: task.id)
 
-    def read_idempotency_keys(self, connection: sqlite3.Connection) -> list[IdempotencyRecord]:
+    async def read_idempotency_keys(self, connection: Connection) -> list[IdempotencyRecord]:
         """Recorded headers, oldest first."""
-        rows = connection.execute("SELECT value, account, task, at FROM idempotency_keys ORDER BY seq")
+        rows = await connection.fetch("SELECT value, account, task, at FROM idempotency_keys ORDER BY seq")
         return [IdempotencyRecord(*row) for row in rows]
 
 
-def _task(row: tuple[Any, ...]) -> Task:
+def _storable(text: str) -> bool:
+    """Whether a text of a caller can be a key at all: no database keeps NUL or half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _task(row: Sequence[Any]) -> Task:
     return Task(
         id=row[0],
         account=row[1],

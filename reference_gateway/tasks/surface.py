@@ -102,17 +102,17 @@ class TasksSurface:
         self._view = view
         self._errors = errors
 
-    def admit(self, request: web.Request) -> Account:
+    async def admit(self, request: web.Request) -> Account:
         """Who is calling, if they may call now."""
         account = self._authenticator.authenticate(request.headers)
-        self._limiter.admit(account)
+        await self._limiter.admit(account)
         return account
 
     def submit(self, endpoint: str) -> Handler:
         """The handler of one submission endpoint."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            account = self.admit(request)
+            account = await self.admit(request)
             body = read_object(await read_body(request))
             task = await self._service.submit(account, endpoint, body, _header(request, "Idempotency-Key"))
             return _json(self._view.submitted(task))
@@ -121,12 +121,12 @@ class TasksSurface:
 
     async def poll(self, request: web.Request) -> web.StreamResponse:
         """GET /tasks/{id}."""
-        account = self.admit(request)
+        account = await self.admit(request)
         return _json(self._view.polled(await self._service.find(account, request.match_info["task"])))
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
         """GET /balance."""
-        return _json({"balance": await self._service.balance(self.admit(request))})
+        return _json({"balance": await self._service.balance(await self.admit(request))})
 
     def application(self) -> web.Application:
         """The tasks listener."""

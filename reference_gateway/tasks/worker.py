@@ -5,7 +5,7 @@ Each task has one coroutine, owned here; stopping cancels them, and the next sta
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from reference_gateway.config import MediaKind
@@ -64,6 +64,7 @@ class TaskWorker:
         storage: MediaStorage,
         poll_interval_s: float,
         timeout_s: float,
+        may_dispatch: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._outcomes = outcomes
@@ -71,6 +72,7 @@ class TaskWorker:
         self._storage = storage
         self._poll_interval_s = poll_interval_s
         self._timeout_s = timeout_s
+        self._may_dispatch = may_dispatch
         self._running: set[asyncio.Task[None]] = set()
 
     def has_room(self) -> bool:
@@ -82,15 +84,20 @@ class TaskWorker:
         self._own(task, self.dispatch(task, request))
 
     async def recover(self) -> None:
-        """After a restart: follow the jobs that are known, fail and refund the others."""
-        for task in await self._store.unfinished():
-            if task.job is None:
-                error = task_error(
-                    TaskFailureCode.INTERRUPTED, "The task was interrupted before it was handed on."
-                )
-                await self._outcomes.failed(task, error)
-            else:
-                self._own(task, self.follow(task, task.job))
+        """Take over from workers that are gone: follow the jobs that are known, fail and refund the others."""
+        while self.has_room() and (tasks := await self._store.claim()):
+            for task in tasks:
+                await self.resume(task)
+
+    async def resume(self, task: Task) -> None:
+        """Go on with an unfinished task; one without a job may have been sent, so it is never sent again."""
+        if task.job is None:
+            error = task_error(
+                TaskFailureCode.INTERRUPTED, "The task was interrupted before it was handed on."
+            )
+            await self._outcomes.failed(task, error)
+        else:
+            self._own(task, self.follow(task, task.job))
 
     async def stop(self) -> None:
         """Cancel all coroutines and wait for them."""
@@ -101,6 +108,10 @@ class TaskWorker:
 
     async def dispatch(self, task: Task, request: JsonObject) -> None:
         """Submit to the provider, once, and follow the job."""
+        if not self._may_dispatch():
+            raise TaskFailedError(
+                TaskFailureCode.INTERRUPTED, "The task was interrupted before it was handed on."
+            )
         try:
             job_id = await self._media.submit(request)
         except MediaError as error:
@@ -108,8 +119,8 @@ class TaskWorker:
             raise TaskFailedError(
                 TaskFailureCode.PROVIDER_FAILED, "The provider did not accept the task."
             ) from error
-        await self._store.record_job(task.id, job_id)
-        await self.follow(task, job_id)
+        if await self._store.record_job(task.id, job_id):
+            await self.follow(task, job_id)
 
     async def follow(self, task: Task, job_id: str) -> None:
         """Poll until the job ends; trouble on the way is no failure of the task."""

@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -151,7 +153,9 @@ async def eventually(condition: Callable[[], Awaitable[Any]], within: float = 10
 
 
 @asynccontextmanager
-async def _deploy(components: Components | None = None, **settings: Any) -> AsyncIterator[Deployment]:
+async def _deploy(
+    place: Mapping[str, Any], components: Components | None = None, **settings: Any
+) -> AsyncIterator[Deployment]:
     async with Simulator(SimulatorConfig()) as simulator:
         url = simulator.url
         defaults: dict[str, Any] = {
@@ -165,16 +169,31 @@ async def _deploy(components: Components | None = None, **settings: Any) -> Asyn
             anthropic_url=f"{url}/u/anthropic",
             media_url=f"{url}/u/media",
             operator_token="operator-token",
-            **{**defaults, **settings},
+            **{**defaults, **place, **settings},
         )
         async with Gateway(config, components) as gateway, aiohttp.ClientSession() as session:
             yield Deployment(simulator, gateway, session)
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=DATABASES)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """The settings that put a gateway on a database of this test's own, once for each kind of database."""
+    if request.param == "sqlite":
+        return {"database": str(tmp_path / "gateway.sqlite"), "files": str(tmp_path / "files")}
+    return {
+        "database": request.getfixturevalue("postgresql_url"),
+        "files": str(tmp_path / "files"),
+        "database_connections": 4,
+    }
+
+
 @pytest.fixture
-def deploy() -> Any:
-    """An async context manager that starts simulator and gateway with the given settings."""
-    return _deploy
+def deploy(storage: Any) -> Any:
+    """An async context manager that starts simulator and gateway with the given settings, on each database."""
+    return partial(_deploy, storage)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Process:
 
 
 def test_a_killed_gateway_releases_holds_refunds_unknown_jobs_and_follows_known_ones(
-    tmp_path: Path, wait_for: Any
+    tmp_path: Path, wait_for: Any, storage: Any
 ) -> None:
     async def main() -> None:
         async with (
@@ -101,7 +101,8 @@ def test_a_killed_gateway_releases_holds_refunds_unknown_jobs_and_follows_known_
         def write(media: str) -> None:
             values = {
                 **CONFIG,
-                "database": str(tmp_path / "gateway.sqlite"),
+                **storage,
+                "lease_s": 1.0,
                 "channels": {"openai": {"dialect": "openai", "url": f"{url}/v1", "key": "k"}},
                 "media": {"url": media, "key": "k"},
             }

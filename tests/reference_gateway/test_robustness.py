@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from reference_gateway import Components, reapi_config
 from reference_gateway.aimlapi.replies import AimlapiReply, AimlapiStream
 from reference_gateway.aimlapi.requests import AimlapiRequestToAnthropic
 from reference_gateway.aimlapi.validation import AimlapiValidator
+from reference_gateway.database import Connection, StorageError
 from reference_gateway.failures import GatewayError
 from reference_gateway.ledger import Ledger
 from reference_gateway.sse import SseEvent
@@ -288,8 +288,8 @@ def test_any_stream_is_relayed_or_called_broken(openai: Any, native: Any) -> Non
 class BrokenLedger(Ledger):
     """A ledger whose disk fails at every settlement."""
 
-    def post_settle(self, connection: sqlite3.Connection, *args: Any) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+    async def post_settle(self, connection: Connection, *args: Any) -> None:
+        raise StorageError("disk I/O error")
 
 
 def test_a_call_that_cannot_be_charged_is_not_delivered_and_holds_nothing(deploy: Any) -> None:

