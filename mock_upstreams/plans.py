@@ -37,6 +37,11 @@ Event = tuple[Kind, bytes]
 """One write of a stream. A plain tuple, because a stream has many and a named one costs five times as much."""
 
 
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk of HTTP/1.1's chunked framing."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Events that differ in one place only: `before` + piece + `after`, for each of `pieces`."""
@@ -45,6 +50,30 @@ class Run:
     before: bytes
     pieces: Sequence[bytes]
     after: bytes
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __iter__(self) -> Iterator[Event]:
+        kind, before, after = self.kind, self.before, self.after
+        return ((kind, before + piece + after) for piece in self.pieces)
+
+    def chunked(self) -> Iterator[Event]:
+        kind, openings, ending = self.kind, self._openings(), self.after + b"\r\n"
+        return ((kind, openings[len(piece)] + piece + ending) for piece in self.pieces)
+
+    def joined(self) -> bytes:
+        """All events, each in a chunk of its own, as one string."""
+        openings, ending = self._openings(), self.after + b"\r\n"
+        if len(openings) == 1:
+            (opening,) = openings.values()
+            return opening + (ending + opening).join(self.pieces) + ending
+        return b"".join([openings[len(piece)] + piece + ending for piece in self.pieces])
+
+    def _openings(self) -> dict[int, bytes]:
+        """What goes before a piece, by its length: the size of the chunk, and `before`."""
+        size = len(self.before) + len(self.after)
+        return {length: b"%x\r\n%b" % (size + length, self.before) for length in set(map(len, self.pieces))}
 
 
 class Script(Collection[Event]):
@@ -58,17 +87,38 @@ class Script(Collection[Event]):
     def __iter__(self) -> Iterator[Event]:
         for part in self._parts:
             if isinstance(part, Run):
-                kind, before, after = part.kind, part.before, part.after
-                for piece in part.pieces:
-                    yield kind, before + piece + after
+                yield from part
             else:
                 yield part
 
     def __len__(self) -> int:
-        return sum(len(part.pieces) if isinstance(part, Run) else 1 for part in self._parts)
+        return sum(len(part) if isinstance(part, Run) else 1 for part in self._parts)
 
     def __contains__(self, event: object) -> bool:
         return any(event == item for item in self)
+
+    def chunked(self) -> Iterator[Event]:
+        """The same events, each in an HTTP/1.1 chunk of its own."""
+        for part in self._parts:
+            if isinstance(part, Run):
+                yield from part.chunked()
+            else:
+                kind, data = part
+                yield kind, chunk(data)
+
+    def joined(self) -> bytes:
+        """What `chunked` yields, as one string."""
+        return b"".join([part.joined() if isinstance(part, Run) else chunk(part[1]) for part in self._parts])
+
+    @property
+    def pieces(self) -> int:
+        """How many of the events are content."""
+        return sum(
+            (len(part) if part.kind is Kind.CONTENT else 0)
+            if isinstance(part, Run)
+            else part[0] is Kind.CONTENT
+            for part in self._parts
+        )
 
 
 class Ending(Enum):

@@ -11,7 +11,7 @@ from typing import Final
 
 from mock_upstreams.journal import Entry
 from mock_upstreams.pacing import Wheel
-from mock_upstreams.plans import Ending, Event, Kind, Plan
+from mock_upstreams.plans import Ending, Event, Kind, Plan, Script
 from mock_upstreams.wire import CallerLeft, Wire
 
 _LOG: Final = logging.getLogger("mock_upstreams")
@@ -81,8 +81,8 @@ class Player:
         self._merge = merge
         self._stall_limit_s = stall_limit_s
         self._head = b""
-        self._events: Iterator[Event] = iter(plan.events)
-        self._event = next(self._events, None)
+        self._events: Iterator[Event] = iter(())
+        self._event: Event | None = None
         self._content = 0
         self._offsets: Iterator[float] = iter(())
         self._paced = False
@@ -141,6 +141,11 @@ class Player:
             wire.keep_alive = False
         if plan.status is not None:
             self._head = wire.head(plan.status, plan.headers, plan.length)
+        if self._merge and plan.pace.is_instant and plan.fault is None and len(plan.events) <= _BURST:
+            self._phase = self._send_whole
+            return
+        self._events = wire.framed(plan.events)
+        self._event = next(self._events, None)
         if not plan.pace.is_instant:
             self._start = now
             self._paced = True
@@ -148,10 +153,22 @@ class Player:
             self._due = now + next(self._offsets)
         self._phase = self._send
 
+    def _send_whole(self, now: float) -> float | None:
+        """Nothing is paced or broken, and writes are merged: all of it is one write."""
+        if self.wire.is_clogged():
+            return now + _CLOGGED_RETRY_S
+        events = self._plan.events
+        self._write(self.wire.joined(events))
+        if isinstance(events, Script) and (pieces := events.pieces):
+            self._entry.first_content_ns = self._entry.head_sent_ns
+            self._entry.events_sent = pieces
+        self._phase = self._end
+        return None
+
     def _send(self, now: float) -> float | None:
         """Write all that is due; return when the next event is (`now`: after others had their turn)."""
         plan, wire, events = self._plan, self.wire, self._events
-        merge, frame, paced = self._merge, wire.frame, self._paced
+        merge, paced = self._merge, self._paced
         terminator = wire.terminator if plan.ending is Ending.CLEAN else b""
         event, content = self._event, self._content
         due: float | None = None
@@ -172,13 +189,14 @@ class Player:
             if not written % _BURST and (due := self._breather(now, written)) is not None:
                 break
             event = next(events, None)
-            framed = frame(data) if event is not None else frame(data) + terminator
+            if event is None:
+                data += terminator
             if merge:
-                gathered.append(framed)
+                gathered.append(data)
             elif self._head:
-                self._write(framed)
+                self._write(data)
             else:
-                wire.write(framed)
+                wire.write(data)
             if kind is _CONTENT:
                 content += 1
                 if paced:

@@ -164,8 +164,16 @@ def _sentences(call: Call, seed: int, count: int) -> str:
     """Plausible sentences that depend on the prompt, the model and the seed alone."""
     prompt = _TOKENS.sub("", call.prompt) if "[[wb:" in call.prompt else call.prompt
     start = zlib.crc32(f"{seed}\0{call.model}\0{prompt}".encode())
-    stride = (start >> 8) % 8 * 2 + 1
-    return "".join(_SENTENCES[(start + i * stride) % len(_SENTENCES)] for i in range(count))
+    join = _few_sentences if count <= _FEW else _joined
+    return join(start % len(_SENTENCES), (start >> 8) % 8 * 2 + 1, count)
+
+
+def _joined(first: int, stride: int, count: int) -> str:
+    return "".join(_SENTENCES[(first + i * stride) % len(_SENTENCES)] for i in range(count))
+
+
+_FEW: Final = 64
+_few_sentences: Final = functools.lru_cache(maxsize=1024)(_joined)
 
 
 def _finish(scenario: Scenario, natural: str, tool: ToolCall | None) -> str:

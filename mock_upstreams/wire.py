@@ -14,11 +14,14 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Collection, Iterator
 from email.utils import formatdate
 from typing import Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+
+from mock_upstreams.plans import Event, Script, chunk
 
 _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _SIOCOUTQNSD: Final = 0x894B
@@ -104,8 +107,19 @@ class Wire:
             lines.append("connection: keep-alive\r\n")
         return b"%b%b\r\n" % ("".join(lines).encode("utf-8", "replace"), _CLOCK.date_line())
 
-    def frame(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
+    def framed(self, events: Collection[Event]) -> Iterator[Event]:
+        """The events as they go out; known once the head is."""
+        if not self.chunked:
+            return iter(events)
+        if isinstance(events, Script):
+            return events.chunked()
+        return ((kind, chunk(data)) for kind, data in events)
+
+    def joined(self, events: Collection[Event]) -> bytes:
+        """All events as they go out together, and the end of the body."""
+        if self.chunked and isinstance(events, Script):
+            return events.joined() + self.terminator
+        return b"".join([data for _, data in self.framed(events)]) + self.terminator
 
     @property
     def terminator(self) -> bytes:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
+import statistics
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mock_upstreams import SimulatorConfig
-from mock_upstreams.pacing import Wheel
+from mock_upstreams.pacing import AT_ONCE, Fixed, Gap, Lognormal, Pace, Trace, Uniform, Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +24,57 @@ if TYPE_CHECKING:
 
 # Never early is exact; never late depends on the machine, so that bound is wide.
 LATE_S = 1.0
+
+
+GAPS: list[Gap] = [Fixed(0.02), Uniform(0.01, 0.03), Lognormal(0.02, 0.5), Trace((0.01, 0.0, 0.05))]
+
+
+def first(pace: Pace, count: int) -> list[float]:
+    return list(itertools.islice(pace.offsets(), count))
+
+
+def gaps(pace: Pace, count: int) -> list[float]:
+    return [after - before for before, after in itertools.pairwise(first(pace, count))]
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_the_same_seed_gives_the_same_schedule(gap: Gap) -> None:
+    pace = Pace(ttft_s=0.1, gap=gap, seed=7)
+    schedule = first(pace, 300)
+    assert schedule == first(pace, 300)
+    assert schedule == sorted(schedule)
+    assert schedule[0] == 0.1
+
+
+def test_another_seed_gives_another_schedule_where_chance_has_a_say() -> None:
+    for gap in GAPS:
+        differ = first(Pace(gap=gap, seed=1), 50) != first(Pace(gap=gap, seed=2), 50)
+        assert differ is isinstance(gap, Uniform | Lognormal)
+
+
+def test_gaps_are_drawn_as_their_names_say() -> None:
+    assert gaps(Pace(gap=Fixed(0.25)), 5) == [0.25] * 4
+    assert gaps(Pace(gap=Trace((0.5, 0.25))), 5) == [0.5, 0.25, 0.5, 0.25]
+    uniform = gaps(Pace(gap=Uniform(0.01, 0.03), seed=3), 4000)
+    assert 0.01 <= min(uniform) < 0.0105
+    assert 0.0295 < max(uniform) <= 0.0301
+    logs = [math.log(gap) for gap in gaps(Pace(gap=Lognormal(0.02, 0.5), seed=3), 4000)]
+    assert math.exp(statistics.median(logs)) == pytest.approx(0.02, rel=0.05)
+    assert statistics.stdev(logs) == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_token_rate_holds_back_what_gaps_would_let_through(gap: Gap) -> None:
+    pace = Pace(ttft_s=0.2, gap=gap, chunk_tokens=4, tokens_per_s=50)
+    assert all(offset >= 0.2 + k * 4 / 50 - 1e-9 for k, offset in enumerate(first(pace, 200)))
+    slow = Pace(gap=Fixed(0.5), chunk_tokens=4, tokens_per_s=50)
+    assert first(slow, 20) == first(Pace(gap=Fixed(0.5)), 20)
+
+
+def test_the_length_of_a_stream_is_when_its_last_piece_is_due() -> None:
+    pace = Pace(ttft_s=0.1, gap=Uniform(0.01, 0.02), seed=5)
+    assert [pace.length_s(count) for count in (0, 1, 30)] == [0.1, 0.1, first(pace, 30)[-1]]
+    assert AT_ONCE.length_s(100) == 0
 
 
 def test_the_wheel_calls_when_due_and_again_as_often_as_asked() -> None:
