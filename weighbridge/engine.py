@@ -14,15 +14,19 @@ from dataclasses import dataclass, replace
 
 from weighbridge import tolerances
 from weighbridge.capabilities import capabilities
-from weighbridge.errors import HarnessError, WeighbridgeError
-from weighbridge.evidence import Call, Observation, RunFacts, UpstreamCall
+from weighbridge.errors import WeighbridgeError
+from weighbridge.evidence import Call, Ending, Observation, RunFacts, UpstreamCall
 from weighbridge.hooks import HookRunner
 from weighbridge.lab import PROBES, Lab, Probe, Shared, Stage, correlation_ids, tls_context
+from weighbridge.leftovers import Made, made_tasks, remove
 from weighbridge.preflight import preflight
 from weighbridge.redaction import Secrets
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Target
 from weighbridge.wire import Timeouts
+
+#: Why a run ended early that its operator ended.
+INTERRUPTED = "interrupted"
 
 #: Called with the number of finished probes, their total, and what happened last.
 Progress = Callable[[int, int, str], None]
@@ -49,7 +53,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that one run observed."""
+    """Everything that one run observed.
+
+    Attributes:
+        made: what the run made at the target, and whether it was removed again.
+        truncated: why the run ended early; empty for a run that came to its end.
+    """
 
     facts: RunFacts
     observations: dict[str, Observation]
@@ -57,6 +66,8 @@ class Evidence:
     unwired: tuple[str, ...]
     duration: float
     accounts_made: int = 0
+    made: tuple[Made, ...] = ()
+    truncated: str = ""
 
 
 def facts_of(target: Target) -> RunFacts:
@@ -114,8 +125,7 @@ def first_cause(problem: Exception) -> Exception:
     return problem
 
 
-async def _observe(probe: Probe, shared: Shared) -> Observation:
-    lab = Lab(shared, probe.name)
+async def _observe(probe: Probe, lab: Lab) -> Observation:
     error = None
     try:
         await probe.function(lab)
@@ -128,8 +138,12 @@ async def _observe(probe: Probe, shared: Shared) -> Observation:
             if isinstance(cause, WeighbridgeError)
             else f"the probe {probe.name} failed: {type(cause).__name__}: {cause}"
         )
+    return _seen(lab, error)
+
+
+def _seen(lab: Lab, error: str | None = None) -> Observation:
     return Observation(
-        probe=probe.name,
+        probe=lab.name,
         calls=tuple(lab.calls),
         readings=tuple(lab.readings),
         missing=tuple(lab.missing.items()),
@@ -178,27 +192,21 @@ async def gather(
         if name not in PROBES
     }
 
-    async def one(probe: Probe) -> None:
-        blocked = _blocked(probe, target)
-        if blocked is not None:
-            observations[probe.name] = Observation(probe.name, missing=(("*", blocked),))
-        else:
-            observations[probe.name] = await _observe(probe, shared)
-        report(len(observations), len(wanted), probe.name)
-
-    for stage in Stage:
-        async with asyncio.TaskGroup() as group:
-            for probe in wanted:
-                if probe.stage is stage:
-                    group.create_task(one(probe), name=probe.name)
+    truncated = await _run_probes(shared, wanted, observations, report)
     preflight_calls = first.calls
     if shared.control is not None:
         report(len(observations), len(wanted), "joining the upstream side")
         calls = [call for observation in observations.values() for call in observation.calls]
-        seen = await shared.control.settled_calls(call.id for call in [*calls, *first.calls])
-        observations = {name: join(item, seen, first.unwired) for name, item in observations.items()}
-        preflight_calls = tuple(replace(call, upstream=seen.get(call.id, ())) for call in first.calls)
-    await _remove_accounts(shared)
+        try:
+            seen = await shared.control.settled_calls(call.id for call in [*calls, *first.calls])
+        except WeighbridgeError as error:
+            # Without the upstream side nothing that was seen can be judged, but it stays evidence.
+            truncated = truncated or str(error)
+            observations = {name: item.cut_short() for name, item in observations.items()}
+        else:
+            observations = {name: join(item, seen, first.unwired) for name, item in observations.items()}
+            preflight_calls = tuple(replace(call, upstream=seen.get(call.id, ())) for call in first.calls)
+    tasks = made_tasks(call for item in observations.values() for call in item.calls)
     return Evidence(
         facts=shared.facts,
         observations=observations,
@@ -206,18 +214,70 @@ async def gather(
         unwired=first.unwired,
         duration=time.perf_counter() - shared.epoch,
         accounts_made=len(shared.accounts),
+        made=await remove(Lab(shared, "clean-up"), tasks),
+        truncated=truncated,
     )
 
 
-async def _remove_accounts(shared: Shared) -> None:
-    """Leave nothing behind where the target file says how; a failure to tidy up is no finding."""
-    lab = Lab(shared, "clean-up")
-    hooked = {where for what, where in shared.target.hooks if what == "remove_account"}
-    if not hooked:
-        return
-    made = {dict(who.ids).get("account", who.key): who for who in shared.accounts}
-    for who in made.values():
-        try:
-            await lab.steer("remove_account", who)
-        except HarnessError as error:
-            lab.notes.append(str(error))
+async def _run_probes(
+    shared: Shared, wanted: list[Probe], observations: dict[str, Observation], report: Progress
+) -> str:
+    """Run the probes stage by stage, into `observations`; says why they did not come to their end, if so."""
+
+    async def one(probe: Probe) -> None:
+        blocked = _blocked(probe, shared.target)
+        if blocked is not None:
+            observations[probe.name] = Observation(probe.name, missing=(("*", blocked),))
+        else:
+            lab = Lab(shared, probe.name)
+            try:
+                observations[probe.name] = await _observe(probe, lab)
+            except asyncio.CancelledError:
+                observations[probe.name] = _seen(lab).cut_short()
+                raise
+        report(len(observations), len(wanted), probe.name)
+
+    async def all_stages() -> None:
+        for stage in Stage:
+            async with asyncio.TaskGroup() as group:
+                for probe in wanted:
+                    if probe.stage is stage:
+                        group.create_task(one(probe), name=probe.name)
+
+    work = asyncio.create_task(all_stages(), name="probes")
+    end = asyncio.create_task(shared.pulse.dead(), name="pulse")
+    truncated = ""
+    try:
+        await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            truncated = end.result()
+    except asyncio.CancelledError:
+        # Ctrl-C: what was seen so far is reported; a second one ends everything at once.
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
+        truncated = INTERRUPTED
+    finally:
+        for waiting in (work, end):
+            waiting.cancel()
+        await asyncio.wait({work, end})
+        await shared.pulse.close()
+    if not truncated:
+        work.result()
+        return ""
+    for probe in wanted:
+        seen = observations.setdefault(probe.name, Observation(probe.name))
+        if (not seen.calls and not seen.missing and seen.error is None) or (
+            shared.pulse.first_trouble is not None and _died_under(seen, shared.pulse.first_trouble)
+        ):
+            observations[probe.name] = seen.cut_short()
+    return truncated
+
+
+def _died_under(seen: Observation, since: float) -> bool:
+    """Whether calls of an observation broke off while the target was going down."""
+    broken = {Ending.REFUSED, Ending.RESET, Ending.CLOSED, Ending.TIMEOUT}
+    return any(
+        call.exchange.ending in broken
+        and call.exchange.started + call.exchange.ended_at >= since - tolerances.DYING_S
+        for call in seen.calls
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -241,6 +241,10 @@ class Reading:
     waited: float = 0.0
 
 
+#: What an observation lacks whose probe was still under way when the run ended early.
+CUT_SHORT = "the rest of the run, which was cut short"
+
+
 @dataclass(frozen=True)
 class Observation:
     """All that one probe saw.
@@ -258,6 +262,10 @@ class Observation:
     contaminated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: str | None = None
+
+    def cut_short(self) -> Observation:
+        """The same, kept as evidence but not to be judged: its probe did not come to its end."""
+        return replace(self, missing=(("*", CUT_SHORT),), error=None)
 
     def where(
         self, *situations: str, role: str | None = None, streamed: bool | None = None

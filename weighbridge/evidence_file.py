@@ -26,6 +26,7 @@ from weighbridge.evidence import (
     RunFacts,
     UpstreamCall,
 )
+from weighbridge.leftovers import Made
 from weighbridge.scenario import Scenario
 
 FORMAT = "weighbridge-evidence"
@@ -135,6 +136,8 @@ def _lines(evidence: Evidence, context: Mapping[str, Any]) -> Iterator[dict[str,
         "unwired": evidence.unwired,
         "duration": evidence.duration,
         "accounts_made": evidence.accounts_made,
+        "made": [asdict(item) for item in evidence.made],
+        "truncated": evidence.truncated,
         "context": context,
     }
     yield {"preflight": [_call(call) for call in evidence.preflight]}
@@ -209,5 +212,7 @@ def read(path: Path) -> tuple[Evidence, dict[str, Any]]:
         unwired=tuple(head["unwired"]),
         duration=head["duration"],
         accounts_made=head["accounts_made"],
+        made=tuple(Made(**item) for item in head.get("made", ())),
+        truncated=head.get("truncated", ""),
     )
     return evidence, head["context"]

@@ -8,11 +8,16 @@ record, so a finding can be judged again without generating anything.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class RunEndedError(BaseException):
+    """The run ended while a generator was at work; no generator takes it for a failing example."""
 
 
 class Bridge:
@@ -21,15 +26,30 @@ class Bridge:
     def __init__(self, loop: asyncio.AbstractEventLoop, budget: int) -> None:
         self._loop = loop
         self._left = budget
+        self._closed = False
 
     def spent(self) -> bool:
         """Whether the budget is used up."""
-        return self._left <= 0
+        return self._closed or self._left <= 0
+
+    def close(self) -> None:
+        """The run is over: nothing is sent any more."""
+        self._closed = True
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, cost: int = 1) -> T:
-        """Run it on the loop and wait for its result."""
+        """Run it on the loop and wait for its result.
+
+        Raises:
+            RunEndedError: the run ended meanwhile.
+        """
         self._left -= cost
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        if self._closed:
+            coroutine.close()
+            raise RunEndedError
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        except concurrent.futures.CancelledError:
+            raise RunEndedError from None
 
 
 async def generate(function: Callable[[Bridge], None], *, budget: int) -> None:
@@ -40,7 +60,10 @@ async def generate(function: Callable[[Bridge], None], *, budget: int) -> None:
         budget: calls that it may make; it looks at `Bridge.spent` and stops by itself.
     """
     bridge = Bridge(asyncio.get_running_loop(), budget)
-    await asyncio.to_thread(function, bridge)
+    try:
+        await asyncio.to_thread(function, bridge)
+    finally:
+        bridge.close()
 
 
 def run_machine(machine: Any, *, seed: int, examples: int, steps: int) -> None:

@@ -7,9 +7,12 @@ hand; `"{balance:int}"` in a body becomes a bare number. What a hook answers is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import shlex
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,7 +121,12 @@ class HookRunner:
         words = [fill(word, values) for word in shlex.split(hook.command)]
         try:
             process = await asyncio.create_subprocess_exec(
-                *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+                *words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                # A group of its own: Ctrl-C ends it through us, with whatever it started.
+                start_new_session=True,
             )
         except OSError as error:
             raise HookError(f"the hook command {words[0]!r} cannot be started: {error.strerror}") from error
@@ -126,9 +134,12 @@ class HookRunner:
             async with asyncio.timeout(_TIMEOUTS.total):
                 out, err = await process.communicate()
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise HookError(f"the hook command {words[0]!r} took more than {_TIMEOUTS.total:g} s") from None
+        finally:
+            if process.returncode is None:  # too slow, or the run was interrupted
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
         if process.returncode != 0:
             tail = err.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
             raise HookError(f"the hook command {words[0]!r} exited with {process.returncode}: {tail[0]}")

@@ -116,6 +116,8 @@ def judge_rows(
     checks: Sequence[Check],
     findings: Mapping[str, Finding],
     features: Mapping[str, bool] | None = None,
+    *,
+    truncated: bool = False,
 ) -> Judgement:
     """Verdicts of all rows of a plan.
 
@@ -125,6 +127,7 @@ def judge_rows(
         checks: all checks that exist, so that a row without any is told from one that did not run.
         findings: what the executed checks found, by check id.
         features: what the target declares to offer or not; undeclared means offered.
+        truncated: the run ended early, so that it claims nothing.
 
     """
     features = features or {}
@@ -173,10 +176,12 @@ def judge_rows(
                 scored,
             )
         )
-    return Judgement(tuple(results), tuple(_claim(plan, catalogue, name, results) for name in plan.profiles))
+    partial = truncated or plan.selection.partial
+    claims = tuple(_claim(catalogue, name, results, partial=partial) for name in plan.profiles)
+    return Judgement(tuple(results), claims)
 
 
-def _claim(plan: Plan, catalogue: Catalogue, name: str, results: Sequence[RowResult]) -> Claim:
+def _claim(catalogue: Catalogue, name: str, results: Sequence[RowResult], *, partial: bool) -> Claim:
     mine = [(row, part) for row in results for part in row.profiles if part.profile == name]
     scored = [(row, part) for row, part in mine if catalogue.scores(name, row.requirement.id)]
     optional = catalogue.profiles[name].optional_features
@@ -189,8 +194,8 @@ def _claim(plan: Plan, catalogue: Catalogue, name: str, results: Sequence[RowRes
     return Claim(
         profile=name,
         edition=EDITION,
-        status=claim_status(must, partial=plan.selection.partial),
-        scope="partial" if plan.selection.partial else "full",
+        status=claim_status(must, partial=partial),
+        scope="partial" if partial else "full",
         counts=Counter(part.verdict for _, part in mine),
         scored=len(scored),
         rows=len(mine),

@@ -124,6 +124,10 @@ class Purse(Workbench):
         answer = await self.shared.hooks.run(self.target.hooks[what, where], given)
         if isinstance(answer.get("key"), str):
             self.shared.secrets.add(answer["key"])
+            if who not in self.shared.accounts:  # a key goes with an account that the run made
+                ids = tuple((name, str(value)) for name, value in answer.items() if name not in {"*", "key"})
+                known = tuple(pair for pair in who.ids if pair[0] not in dict(ids))
+                self.shared.keys.append(replace(who, role="made", key=answer["key"], ids=known + ids))
         return answer
 
     @asynccontextmanager

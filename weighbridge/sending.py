@@ -97,6 +97,9 @@ class Sender(Purse):
             head.append(("Content-Type", "application/json"))
         if "accept" not in given:
             head.append(("Accept", "text/event-stream" if streamed else "application/json"))
+        if "accept-encoding" not in given:
+            # Bytes are judged as they come, so compressed ones are not asked for.
+            head.append(("Accept-Encoding", "identity"))
         if "user-agent" not in given:
             head.append(("User-Agent", "weighbridge"))
         head += [*(where.headers if url is None else ()), *extra]
@@ -105,7 +108,9 @@ class Sender(Purse):
         request = Request(method, url or where.url + path, tuple(head), payload)
         id_ = correlation_id or self.shared.ids()
         pace = self.pace(who)
-        seen = await self._exchange(request, id_, pace if paced else None, leave)
+        # An address that a reply named is not the target's own, and a scripted fault is no sign of its health.
+        silent = url is not None or (scenario is not None and scenario.fault is not None)
+        seen = await self._exchange(request, id_, pace if paced else None, leave, provoked=silent)
         retried = None
         if seen.status == 429 and not provoked and not (scenario and scenario.status == 429):
             retried = seen.id
@@ -113,7 +118,7 @@ class Sender(Purse):
                 self._keep(seen, f"{situation}:throttled", surface, role, who, scenario, streamed=streamed)
             pace.slow_down()
             await asyncio.sleep(_back_off(seen))
-            seen = await self._exchange(request, id_, pace, leave)
+            seen = await self._exchange(request, id_, pace, leave, provoked=silent)
         call = self._call(seen, situation, surface, role, who, scenario, streamed=streamed, retried=retried)
         if contention:
             call = replace(call, contention=True)
@@ -158,9 +163,11 @@ class Sender(Purse):
             retried=retried,
         )
 
-    async def _exchange(self, request: Request, id_: str, pace: Pace | None, leave: Leave | None) -> Exchange:
+    async def _exchange(
+        self, request: Request, id_: str, pace: Pace | None, leave: Leave | None, *, provoked: bool
+    ) -> Exchange:
         async with self.shared.concurrency, pace.turn() if pace else nullcontext():
-            return await exchange(
+            seen = await exchange(
                 request,
                 id=id_,
                 epoch=self.shared.epoch,
@@ -168,6 +175,8 @@ class Sender(Purse):
                 leave=leave,
                 tls=self.shared.tls,
             )
+        self.shared.pulse.feel(seen, provoked=provoked)
+        return seen
 
 
 def _back_off(seen: Exchange) -> float:

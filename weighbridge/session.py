@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from weighbridge import evidence_file
 from weighbridge.catalogue import Catalogue
 from weighbridge.catalogue import load as load_catalogue
 from weighbridge.difference import difference
-from weighbridge.engine import Evidence, Progress, Settings, gather
-from weighbridge.errors import ExitCode, HarnessError, UsageError
+from weighbridge.engine import INTERRUPTED, Evidence, Progress, Settings, gather
+from weighbridge.errors import ExitCode, HarnessError, UsageError, strongest
 from weighbridge.judgement import Judgement, exit_code, judge_rows
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.report import document as report
@@ -130,7 +130,9 @@ class RunSession:
         async with self._reach() as target:
             self.target = target
             assert self.plan is not None  # noqa: S101 - set by the constructor
-            return await gather(target, names, self.plan.surfaces, self.options.settings, progress)
+            evidence = await gather(target, names, self.plan.surfaces, self.options.settings, progress)
+            # What was made at the embedded gateway goes when it goes.
+            return evidence if self.options.target is not None else replace(evidence, made=())
 
     @asynccontextmanager
     async def _reach(self) -> AsyncIterator[Target]:
@@ -146,7 +148,14 @@ class RunSession:
         """Verdicts from the findings so far."""
         assert self.plan is not None  # noqa: S101 - set by the constructor
         features = self.evidence.facts.features if self.evidence else {}
-        return judge_rows(self.plan, self.catalogue, self.checks, self.findings, features)
+        return judge_rows(
+            self.plan,
+            self.catalogue,
+            self.checks,
+            self.findings,
+            features,
+            truncated=bool(self.evidence and self.evidence.truncated),
+        )
 
     def document(self, judgement: Judgement) -> dict[str, Any]:
         """The report."""
@@ -179,12 +188,16 @@ class RunSession:
     def exit_code(self, judgement: Judgement) -> ExitCode:
         """What the process shall answer."""
         compared = self.compared(judgement)
-        return exit_code(
+        code = exit_code(
             judgement,
             require_claim=self.options.require_claim,
             baselined=compared.rows if compared else frozenset(),
             stale=bool(compared and compared.stale),
         )
+        cut = self.evidence.truncated if self.evidence else ""
+        if not cut:
+            return code
+        return strongest([code, ExitCode.INTERRUPTED if cut == INTERRUPTED else ExitCode.UNREACHABLE])
 
     def write(self, document: Mapping[str, Any]) -> Path:
         """Write report.json and the evidence; returns the report's path.
@@ -204,6 +217,7 @@ class RunSession:
                 "quick": self.plan.selection.quick,
             },
             "target": document["target"],
+            "truncated": self.evidence.truncated,
         }
         path = self.folder / "report.json"
         try:
@@ -254,7 +268,10 @@ def judge_recorded(path: Path) -> tuple[Judgement, dict[str, Any], Evidence]:
         for check in checks
         if plan.wants(check)
     }
-    return judge_rows(plan, catalogue, checks, findings, evidence.facts.features), context, evidence
+    judgement = judge_rows(
+        plan, catalogue, checks, findings, evidence.facts.features, truncated=bool(evidence.truncated)
+    )
+    return judgement, context, evidence
 
 
 def load_report(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from weighbridge.evidence import Call, Observation, RunFacts
+from weighbridge.evidence import CUT_SHORT, Call, Observation, RunFacts
 from weighbridge.locate import folder
 from weighbridge.verdict import Finding, Outcome, roll_up
 
@@ -151,7 +151,7 @@ def unavailable(observation: Observation) -> Finding | None:
     if observation.error is not None:
         return Finding(Outcome.HARNESS_ERROR, observed=observation.error, inside_scope=True)
     reason = dict(observation.missing).get("*")
-    if reason is not None and not observation.calls:
+    if reason is not None and (not observation.calls or reason == CUT_SHORT):
         return Finding(Outcome.NOT_VERIFIED, missing=reason, observed=f"needs {reason}")
     return None
 

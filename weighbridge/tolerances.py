@@ -68,6 +68,19 @@ LEASE_WAIT_S = 600.0
 #: one call in two seconds a limit that still refuses is no rate limit of one-second windows.
 SLOWEST_GAP_S = 2.0
 
+#: A gateway that restarts is back within some seconds; one that takes no connection for this long is gone.
+DEAD_AFTER_S = 5.0
+KNOCK_INTERVAL_S = 0.25
+
+#: So many calls in a row without a first byte, each after its full patience, come from nothing alive.
+SILENT_CALLS = 4
+
+#: A connection that broke this shortly before the target was gone broke since it was going.
+DYING_S = 2.0
+
+#: One hook that tidies up gets this long, so that a dead operator API does not hold the report back.
+CLEAN_UP_S = 10.0
+
 #: The longest Retry-After that a run waits for.
 MAX_BACK_OFF_S = 30.0
 

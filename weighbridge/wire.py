@@ -37,9 +37,17 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds in bytes, so that no target can fill our memory."""
+    """Bounds, so that no target can fill our memory.
 
-    body: int = 64 * 1024 * 1024
+    Attributes:
+        body: bytes of one body.
+        reads: pieces of one body; each costs more than its bytes.
+        kept: bytes that are kept of a body that went past a bound, or that had no end in time.
+    """
+
+    body: int = 24 * 1024 * 1024
+    reads: int = 100_000
+    kept: int = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,8 @@ class ResponseReader:
         self.headers: Headers = ()
         self.chunks: list[Chunk] = []
         self.surplus = b""
+        #: Whether the body went past a limit.
+        self.too_large = False
         self.head_at: float | None = None
         self._limits = limits or Limits()
         self._buffer = bytearray()
@@ -98,11 +108,6 @@ class ResponseReader:
     def done(self) -> bool:
         """Whether the message is whole by its own framing."""
         return self._framing is _Framing.DONE
-
-    @property
-    def too_large(self) -> bool:
-        """Whether the body went past the limit."""
-        return self._received > self._limits.body
 
     def feed(self, at: float, data: bytes) -> None:
         """Take bytes from the socket.
@@ -125,9 +130,24 @@ class ResponseReader:
         if self._body:
             self.chunks.append(Chunk(at, bytes(self._body)))
             self._body.clear()
+        if self.too_large or len(self.chunks) > self._limits.reads:
+            self.too_large = True
+            self.forget()
         if self.done and self._buffer:
             self.surplus += bytes(self._buffer)
             self._buffer.clear()
+
+    def forget(self) -> None:
+        """Keep the beginning of a body that is too large to be evidence."""
+        left = self._limits.kept
+        kept: list[Chunk] = []
+        for chunk in self.chunks:
+            if left <= 0:
+                break
+            kept.append(Chunk(chunk.at, chunk.data[:left]))
+            left -= len(chunk.data)
+        self.chunks[:] = kept
+        self._buffer.clear()
 
     def eof(self) -> bool:
         """The peer closed its side; returns whether the message is whole."""
@@ -181,6 +201,7 @@ class ResponseReader:
 
     def _take(self, count: int) -> None:
         self._received += count
+        self.too_large = self.too_large or self._received > self._limits.body
         if not self.too_large:
             self._body += self._buffer[:count]
         del self._buffer[:count]
@@ -355,6 +376,7 @@ async def exchange(
                 kind = "no first byte" if not connection.first_byte.is_set() else "not finished"
                 bound = timeouts.first_byte if not connection.first_byte.is_set() else timeouts.total
                 ending, detail = Ending.TIMEOUT, f"{kind} within {bound:g} s"
+                reader.forget()
         finally:
             if clock is not None:
                 clock.cancel()

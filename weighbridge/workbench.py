@@ -15,6 +15,7 @@ from weighbridge.errors import HarnessError
 from weighbridge.evidence import Call, Reading, RunFacts
 from weighbridge.hooks import HookRunner
 from weighbridge.leases import Pace, SharedLock
+from weighbridge.pulse import Pulse
 from weighbridge.redaction import Secrets
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Principal, Target
@@ -41,6 +42,8 @@ class Shared:
     models: dict[str, SharedLock] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
     accounts: list[Principal] = field(default_factory=list)
+    keys: list[Principal] = field(default_factory=list)
+    pulse: Pulse = field(default_factory=Pulse)
 
     def lock(self, locks: dict[str, SharedLock], name: str) -> SharedLock:
         return locks.setdefault(name, SharedLock())

@@ -196,6 +196,17 @@ def _changes(diff: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"  claim  {item['profile']}: {item['was']} -> {item['now']}"
 
 
+def _left_behind(made: list[Mapping[str, Any]]) -> Iterator[str]:
+    """What is still at the target, by kind and reason; what was removed again is only in the report."""
+    reasons = Counter((item["kind"], item["note"]) for item in made if not item["removed"])
+    if reasons:
+        yield ""
+    for (kind, note), count in reasons.items():
+        names = [item["id"] for item in made if (item["kind"], item["note"]) == (kind, note)]
+        more = f" and {count - 3} more" if count > 3 else ""
+        yield f"Left at the target: {count} {kind}{'s' if count > 1 else ''} ({', '.join(names[:3])}{more}): {note}"
+
+
 def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iterator[str]:
     """The result of a run as plain lines, failures first, claims last."""
     rows = document["requirements"]
@@ -221,6 +232,10 @@ def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iter
         yield from _finding(row, "?")
     yield from _posts(document["upstream_posts"])
     yield from _unverified([row for row in rows if row["verdict"] == "not_verified"])
+    if "truncated" in document["run"]:
+        yield ""
+        yield f"The run ended early and claims nothing: {document['run']['truncated']}"
+    yield from _left_behind(document.get("made", []))
     counts, spent = document["counts"], document["spent"]
     told = ", ".join(f"{counts[name]} {name}" for name in counts if counts[name])
     yield ""

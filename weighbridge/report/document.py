@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,8 @@ def build(
             "duration_s": round(run.duration, 3),
             "gathering_s": round(evidence.duration, 3),
             "seed": run.seed,
-            "scope": "partial" if plan.selection.partial else "full",
+            "scope": "partial" if plan.selection.partial or evidence.truncated else "full",
+            **({"truncated": evidence.truncated} if evidence.truncated else {}),
         },
         "target": _target(target, plan.surfaces),
         "spent": {
@@ -209,6 +210,8 @@ def build(
         "counts": {verdict.value: judgement.counts.get(verdict, 0) for verdict in Verdict},
         "claims": [_claim(claim) for claim in judgement.claims],
     }
+    if evidence.made:
+        document["made"] = [asdict(item) for item in evidence.made]
     if baseline is not None:
         document["baseline"] = baseline
     if changed is not None:

@@ -12,6 +12,8 @@ from weighbridge.verdict import Verdict
 def rejudge_lines(judgement: Judgement, context: Mapping[str, Any]) -> Iterator[str]:
     """The result of judging a record again."""
     yield f"Judging the record of run {context['id']} ({context['target']['name']}) again"
+    if context.get("truncated"):
+        yield f"The recorded run ended early: {context['truncated']}"
     for verdict, mark in ((Verdict.FAIL, "FAIL"), (Verdict.HARNESS_ERROR, "ERROR"), (Verdict.WARN, "WARN")):
         for row in judgement.rows:
             if row.verdict is verdict:
