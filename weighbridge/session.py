@@ -217,7 +217,7 @@ class RunSession:
                 "quick": self.plan.selection.quick,
             },
             "target": document["target"],
-            "truncated": self.evidence.truncated,
+            "truncated": document["run"].get("truncated", ""),
         }
         path = self.folder / "report.json"
         try:

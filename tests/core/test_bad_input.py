@@ -199,7 +199,7 @@ def test_results_that_cannot_be_written_after_all_are_one_sentence(
 
     monkeypatch.setattr("weighbridge.report.document.write", full)
     with pytest.raises(HarnessError, match="No space left"):
-        session.write({"target": {}})
+        session.write({"target": {}, "run": {}})
 
 
 def _signalled(arguments: list[str], until: str, number: signal.Signals) -> tuple[int, str, list[int]]:
