@@ -15,7 +15,7 @@ from defects.definition import Defect
 from reference_gateway import Components
 from reference_gateway.calls import CallPlan, CallService
 from reference_gateway.config import Channel
-from reference_gateway.failures import GatewayError, Kind
+from reference_gateway.failures import GatewayError, Kind, refuse
 from reference_gateway.relay import EventSink, StreamRelay
 from reference_gateway.upstream import UpstreamClient, UpstreamReply
 
@@ -57,6 +57,48 @@ class RetriesResets(UpstreamClient):
             return await super().send(channel, body, extra_headers)
         except GatewayError:
             return await super().send(channel, body, extra_headers)
+
+
+class RetriesSilence(UpstreamClient):
+    """Tries again when the provider did not answer in time, though it may be at work."""
+
+    async def send(
+        self, channel: Channel, body: bytes, extra_headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await super().send(channel, body, extra_headers)
+        except GatewayError as failure:
+            if isinstance(failure.__cause__, TimeoutError):
+                return await super().send(channel, body, extra_headers)
+            raise
+
+
+class SilenceIsTheCallersFault(UpstreamClient):
+    """Answers 400 when the provider did not answer in time."""
+
+    async def send(
+        self, channel: Channel, body: bytes, extra_headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await super().send(channel, body, extra_headers)
+        except GatewayError as failure:
+            if isinstance(failure.__cause__, TimeoutError):
+                raise refuse(Kind.INVALID_FIELD, "The request takes too long; shorten it.") from failure
+            raise
+
+
+class RefusedIsTheCallersFault(UpstreamClient):
+    """Answers 404 when the provider takes no connection: the model seems not to exist."""
+
+    async def send(
+        self, channel: Channel, body: bytes, extra_headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await super().send(channel, body, extra_headers)
+        except GatewayError as failure:
+            if isinstance(failure.__cause__, aiohttp.ClientConnectorError):
+                raise refuse(Kind.UNKNOWN_MODEL, "There is no such model here.") from failure
+            raise
 
 
 class AsksTwo(UpstreamClient):
@@ -221,6 +263,24 @@ DEFECTS = (
         "A call is repeated when the connection breaks",
         ("CERR-NR-4", "PRAC-12"),
         lambda: Components(upstream=RetriesResets),
+    ),
+    Defect(
+        "retries-timeout",
+        "A call is repeated when the provider is silent for too long",
+        ("CERR-NR-4", "PRAC-12"),
+        lambda: Components(upstream=RetriesSilence),
+    ),
+    Defect(
+        "timeout-is-400",
+        "A provider that is silent for too long becomes a 400",
+        ("CERR-500-2",),
+        lambda: Components(upstream=SilenceIsTheCallersFault),
+    ),
+    Defect(
+        "refused-connection-is-unknown-model",
+        "A provider that takes no connection becomes an unknown model",
+        ("CERR-500-2",),
+        lambda: Components(upstream=RefusedIsTheCallersFault),
     ),
     Defect(
         "resumes-broken-stream",

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mock_upstreams import Simulator, SimulatorConfig
-from reference_gateway import Components, Gateway, reapi_config
+from reference_gateway import Components, Gateway, GatewayConfig, reapi_config
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Request
 from weighbridge.locate import folder
@@ -24,8 +25,9 @@ from weighbridge.wire import Timeouts, exchange
 
 #: The gateway asks the media provider this often; tasks in a run last some 50 ms.
 _TASK_POLL_S = 0.02
-#: Long enough for every directed call, short enough that a hanging upstream ends within the run.
-_UPSTREAM_TIMEOUT_S = 20.0
+#: As `upstream.timeout` of the target file says: far beyond every pause that is scripted, and short enough that a
+#: silent provider is given up within the run.
+_UPSTREAM_TIMEOUT_S = 3.0
 _START_USD = "100000"
 _START_CREDITS = 1_000_000
 
@@ -79,25 +81,36 @@ _MODELS = {"gpt-5.5": "openai", "claude-opus-4-8": "anthropic", "claude-sonnet-4
 
 
 def _groups() -> dict[str, Any]:
-    """Two more token groups: one on other channels, one with a limit (see `groups` in the target file)."""
+    """More token groups: on other channels, with a limit, without a provider (see the target file)."""
     return {
+        "unreachable": {"routes": dict.fromkeys(_MODELS, "closed-port")},
         "side": {"routes": {model: f"{family}-side" for model, family in _MODELS.items()}},
         "limited": {"routes": dict(_MODELS), "requests_per_second": 5},
     }
 
 
-def _channels(simulator_url: str, upstream_key: str) -> dict[str, Any]:
+def _channels(simulator_url: str, upstream_key: str, closed_port: int) -> dict[str, Any]:
     """Channels beside the plain OpenAI one; the simulator's journal tells the side channels apart by their path.
 
     Anthropic's prompt cache is kept by credential, so every account has one of its own there.
     """
     side = f"{simulator_url}/u/side"
     of_account = "-{account}"
+    nowhere = f"http://127.0.0.1:{closed_port}/v1"
     return {
+        "closed-port": {"dialect": "openai", "url": nowhere, "key": "no-provider-key"},
         "anthropic": {"dialect": "anthropic", "url": simulator_url, "key": upstream_key + of_account},
         "openai-side": {"dialect": "openai", "url": f"{side}/v1", "key": "side-channel-key"},
         "anthropic-side": {"dialect": "anthropic", "url": side, "key": f"side-channel-key{of_account}"},
     }
+
+
+@contextmanager
+def _closed_port() -> Iterator[int]:
+    """A port that is taken and listens to nobody, so that connections to it are surely refused."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 @asynccontextmanager
@@ -110,44 +123,54 @@ async def gateway_on(simulator_url: str, components: Components | None = None) -
     """
     operator_token = f"operator-{secrets.token_hex(16)}"
     upstream_key = f"upstream-{secrets.token_hex(8)}"
-    config = reapi_config(
+    with _closed_port() as closed_port:
+        config = _config(simulator_url, upstream_key, operator_token, closed_port)
+        async with Gateway(config, components) as gateway:
+            yield await _pair(gateway, simulator_url, operator_token)
+
+
+def _config(simulator_url: str, upstream_key: str, operator_token: str, closed_port: int) -> GatewayConfig:
+    return reapi_config(
         openai_url=f"{simulator_url}/v1",
         anthropic_url=simulator_url,
         media_url=simulator_url,
         upstream_key=upstream_key,
         operator_token=operator_token,
         groups=_groups(),
-        channels=_channels(simulator_url, upstream_key),
+        channels=_channels(simulator_url, upstream_key, closed_port),
         task_poll_interval_s=_TASK_POLL_S,
         upstream_timeout_s=_UPSTREAM_TIMEOUT_S,
     )
-    async with Gateway(config, components) as gateway:
-        chat = await _operator(
-            gateway.operator_url, operator_token, {"workspace": "chat", "balance_usd": _START_USD}
-        )
-        tasks = await _operator(
-            gateway.operator_url, operator_token, {"workspace": "tasks", "credits": _START_CREDITS}
-        )
-        aimlapi = await _operator(
-            gateway.operator_url, operator_token, {"workspace": "aimlapi", "balance_usd": _START_USD}
-        )
-        variables = {
-            "WB_CHAT_URL": gateway.chat_url,
-            "WB_MESSAGES_URL": gateway.messages_url,
-            "WB_TASKS_URL": gateway.tasks_url,
-            "WB_AIMLAPI_URL": gateway.aimlapi_url,
-            "WB_OPERATOR_URL": gateway.operator_url,
-            "WB_SIMULATOR_URL": simulator_url,
-            "WB_OPERATOR_TOKEN": operator_token,
-            "WB_CHAT_KEY": chat["key"],
-            "WB_TASKS_KEY": tasks["key"],
-            "WB_AIMLAPI_KEY": aimlapi["key"],
-            "WB_CHAT_ACCOUNT": chat["account"],
-            "WB_TASKS_ACCOUNT": tasks["account"],
-            "WB_AIMLAPI_ACCOUNT": aimlapi["account"],
-        }
-        target = load(folder("targets") / "embedded.yaml", variables)
-        yield Pair(replace(target, place="the embedded target"), variables)
+
+
+async def _pair(gateway: Gateway, simulator_url: str, operator_token: str) -> Pair:
+    """The target in front of a started gateway, with an account in each workspace."""
+    chat = await _operator(
+        gateway.operator_url, operator_token, {"workspace": "chat", "balance_usd": _START_USD}
+    )
+    tasks = await _operator(
+        gateway.operator_url, operator_token, {"workspace": "tasks", "credits": _START_CREDITS}
+    )
+    aimlapi = await _operator(
+        gateway.operator_url, operator_token, {"workspace": "aimlapi", "balance_usd": _START_USD}
+    )
+    variables = {
+        "WB_CHAT_URL": gateway.chat_url,
+        "WB_MESSAGES_URL": gateway.messages_url,
+        "WB_TASKS_URL": gateway.tasks_url,
+        "WB_AIMLAPI_URL": gateway.aimlapi_url,
+        "WB_OPERATOR_URL": gateway.operator_url,
+        "WB_SIMULATOR_URL": simulator_url,
+        "WB_OPERATOR_TOKEN": operator_token,
+        "WB_CHAT_KEY": chat["key"],
+        "WB_TASKS_KEY": tasks["key"],
+        "WB_AIMLAPI_KEY": aimlapi["key"],
+        "WB_CHAT_ACCOUNT": chat["account"],
+        "WB_TASKS_ACCOUNT": tasks["account"],
+        "WB_AIMLAPI_ACCOUNT": aimlapi["account"],
+    }
+    target = load(folder("targets") / "embedded.yaml", variables)
+    return Pair(replace(target, place="the embedded target"), variables)
 
 
 @asynccontextmanager

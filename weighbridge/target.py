@@ -116,6 +116,8 @@ class Target:
     accounts: Mapping[str, Hook] = field(default_factory=dict)
     hooks: Mapping[tuple[str, str], Hook] = field(default_factory=dict)
     simulator: str | None = None
+    upstream_timeout: float | None = None
+    unreachable_group: str | None = None
     features: Mapping[str, bool] = field(default_factory=dict)
     groups: Mapping[str, float | None] = field(default_factory=dict)
     assets: Mapping[str, str] = field(default_factory=dict)
@@ -434,6 +436,10 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
             for name, hook in _by_surface(item, surfaces).items()
         },
         simulator=_simulator(raw.get("upstream") or {}, path),
+        upstream_timeout=seconds(raw["upstream"]["timeout"])
+        if "timeout" in (raw.get("upstream") or {})
+        else None,
+        unreachable_group=(raw.get("upstream") or {}).get("unreachable_group"),
         features={str(k): bool(v) for k, v in (raw.get("features") or {}).items()},
         groups={str(k): (v or {}).get("requests_per_second") for k, v in (raw.get("groups") or {}).items()},
         assets=dict(_pairs(raw.get("assets"))),

@@ -64,6 +64,9 @@ BACK_OFF_S = 1.5
 #: A probe that waits longer than this for a lease waits for ever: every holder is bounded by its calls.
 LEASE_WAIT_S = 600.0
 
+#: A deployment that waits longer than this for a silent provider is not made to: the run would wait as long.
+LONGEST_UPSTREAM_TIMEOUT_S = 10.0
+
 #: However often a target says 429 unprovoked, calls of one principal are never further apart than this: at
 #: one call in two seconds a limit that still refuses is no rate limit of one-second windows.
 SLOWEST_GAP_S = 2.0

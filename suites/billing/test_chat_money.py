@@ -4,7 +4,7 @@ from weighbridge.checks import billing, errors, replies
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.probes.chat_extent import STAGES
-from weighbridge.probes.chat_upstream import FAILURES
+from weighbridge.probes.chat_upstream import FAILURES, NO_DONE, SILENT, UNREACHABLE
 from weighbridge.suite import Judge, requirement
 
 #: Failures after which a customer holds no whole answer.
@@ -19,9 +19,9 @@ def test_charge_is_the_price_of_the_usage(judge: Judge, chat_charges: Observatio
 
 @requirement("CBIL-05", "CBIL-07", surface="chat")
 def test_output_is_charged_at_its_own_rate(judge: Judge, chat_charges: Observation) -> None:
-    """Much output on little input shows a swapped rate; a cache hit shows what counts as uncached."""
+    """A swapped rate shows in any charge; a cache hit shows what counts as uncached."""
     judge.settle(
-        *billing.charged_the_price(chat_charges, judge.facts, "charge-output"),
+        *billing.charged_the_price(chat_charges, judge.facts, "charge"),
         *billing.charged_the_price(chat_charges, judge.facts, "charge-cached"),
     )
 
@@ -99,7 +99,6 @@ def test_280000_reprices_the_whole_call(judge: Judge, chat_boundary: Observation
     """Input twice, output one and a half times, from the first token on."""
     judge.settle(
         *billing.charged_the_price(chat_boundary, judge.facts, "boundary-280000", long_context=True),
-        *billing.charged_the_price(chat_boundary, judge.facts, "boundary-286721", long_context=True),
     )
 
 
@@ -128,6 +127,16 @@ def test_failures_cost_nothing(judge: Judge, chat_upstream_failures: Observation
     judge.settle(*(finding for findings in found for finding in findings))
 
 
+@requirement("CBIL-13", "CERR-500-4", surface="chat", widens=True)
+def test_silent_and_unreachable_providers_cost_nothing(judge: Judge, chat_upstream_wire: Observation) -> None:
+    """A hold that is taken for a call which never ended must come back."""
+    found = [
+        billing.charged_nothing_if_failed(chat_upstream_wire, judge.facts, name)
+        for name in (SILENT, UNREACHABLE)
+    ]
+    judge.settle(*(finding for findings in found for finding in findings))
+
+
 @requirement("CERR-500-5", surface="chat")
 def test_retry_after_500_is_billed_once(judge: Judge, chat_upstream_failures: Observation) -> None:
     """The documents call a retry safe; twice billed, it is not."""
@@ -138,6 +147,14 @@ def test_retry_after_500_is_billed_once(judge: Judge, chat_upstream_failures: Ob
 def test_broken_wire_and_retry_are_billed_once(judge: Judge, chat_upstream_failures: Observation) -> None:
     """The provider had produced output when the wire broke; the customer still pays for one answer."""
     judge.settle(*billing.billed_once(chat_upstream_failures, judge.facts, "broken-stream"))
+
+
+@requirement("CERR-DB-1", surface="chat", widens=True)
+def test_wire_that_breaks_after_the_finish_is_billed_once(
+    judge: Judge, chat_upstream_wire: Observation
+) -> None:
+    """The answer was whole and only its terminator is lacking: at most its price."""
+    judge.settle(*billing.at_most_the_price(chat_upstream_wire, judge.facts, NO_DONE))
 
 
 @requirement("CREQ-23", surface="chat")

@@ -5,6 +5,9 @@ from weighbridge.checks.findings import for_role, over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
+#: The provider's wire breaks after the headers, in the middle, and when only the finish is lacking.
+CUTS = ("cut-after-headers", "broken-stream", "cut-stream", "cut-before-finish")
+
 
 @requirement("CSTR-01", "CREQ-10", surface="chat")
 def test_content_type_is_event_stream(judge: Judge, chat_replies: Observation) -> None:
@@ -125,12 +128,16 @@ def test_streamed_and_plain_reply_agree(judge: Judge, chat_replies: Observation)
 @requirement("CSTR-21", surface="chat")
 def test_broken_stream_does_not_end_normally(judge: Judge, chat_upstream_failures: Observation) -> None:
     """A made-up ending passes half an answer off as a whole one."""
-    judge.settle(
-        *over(chat_upstream_failures, ("broken-stream", "cut-stream"), stream_breaks.no_normal_ending)
-    )
+    judge.settle(*over(chat_upstream_failures, CUTS, stream_breaks.no_normal_ending))
 
 
 @requirement("PRAC-01", surface="chat")
 def test_early_end_is_not_dressed_up(judge: Judge, chat_upstream_failures: Observation) -> None:
     """A provider that stops early but cleanly sent no finish; inventing one hides the loss."""
-    judge.settle(*over(chat_upstream_failures, ("early-end",), stream_breaks.no_normal_ending))
+    judge.settle(*over(chat_upstream_failures, ("early-end",), stream_breaks.no_made_up_finish))
+
+
+@requirement("PRAC-01", surface="chat")
+def test_early_end_gets_no_terminator(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """The terminator alone tells most clients that the answer is whole."""
+    judge.settle(*over(chat_upstream_failures, ("early-end",), stream_breaks.no_done_after_break))

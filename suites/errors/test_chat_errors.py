@@ -3,11 +3,20 @@
 from weighbridge.checks import errors, message_upstream
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.probes.chat_upstream import SILENT, UNREACHABLE
 from weighbridge.suite import Judge, requirement
 
 SHAPES = ("no-model", "no-messages", "messages-not-array", "malformed-json")
 #: Failures whose text, or whose wire, could carry the key of the provider out.
-LEAKY = ("upstream-500", "upstream-401", "upstream-429", "upstream-garbled", "broken-stream", "error-event")
+LEAKY = (
+    "upstream-500",
+    "upstream-401",
+    "upstream-403",
+    "upstream-429",
+    "upstream-garbled",
+    "broken-stream",
+    "error-event",
+)
 FAILED_BEFORE_FIRST_BYTE = ("upstream-500", "upstream-reset", "upstream-close")
 
 
@@ -60,6 +69,18 @@ def test_upstream_reset_is_500(judge: Judge, chat_upstream_failures: Observation
     judge.settle(*over(chat_upstream_failures, ("upstream-reset", "upstream-close"), errors.server_error))
 
 
+@requirement("CERR-500-2", surface="chat", widens=True)
+def test_silent_upstream_is_500(judge: Judge, chat_upstream_wire: Observation) -> None:
+    """A call that hangs for ever, or ends as a success without content, cannot be retried."""
+    judge.settle(*over(chat_upstream_wire, (SILENT,), errors.server_error))
+
+
+@requirement("CERR-500-2", surface="chat", widens=True)
+def test_unreachable_upstream_is_500(judge: Judge, chat_upstream_wire: Observation) -> None:
+    """The provider is down, which is no fault of the caller's."""
+    judge.settle(*over(chat_upstream_wire, (UNREACHABLE,), errors.server_error))
+
+
 @requirement("CERR-500-3", surface="chat")
 def test_garbled_upstream_is_500(judge: Judge, chat_upstream_failures: Observation) -> None:
     """Half a JSON document must not be relayed as a reply."""
@@ -75,7 +96,11 @@ def test_failure_before_first_byte_is_plain_http(judge: Judge, chat_upstream_fai
 @requirement("CERR-UP-1", surface="chat")
 def test_upstream_401_is_not_the_callers(judge: Judge, chat_upstream_failures: Observation) -> None:
     """The caller's key is not at fault; what the target makes of it is told."""
-    judge.settle(*over(chat_upstream_failures, ("upstream-401",), errors.not_success_and_not_callers_fault))
+    refused, others = ("upstream-401", "upstream-403"), ("context-exceeded", "upstream-429", "upstream-529")
+    judge.settle(
+        *over(chat_upstream_failures, refused, errors.not_success_and_not_callers_fault),
+        *over(chat_upstream_failures, others, errors.no_success),
+    )
 
 
 @requirement("CERR-UP-1", "PRAC-05", surface="chat")

@@ -4,6 +4,7 @@ from weighbridge.checks import posts, streams
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.probes.chat_extent import STAGES
+from weighbridge.probes.chat_upstream import SILENT, UNREACHABLE
 from weighbridge.suite import Judge, requirement
 
 
@@ -31,6 +32,18 @@ def test_upstream_reset_is_not_retried(judge: Judge, chat_upstream_failures: Obs
     judge.settle(*over(chat_upstream_failures, ("upstream-reset", "upstream-close"), posts.exactly(1)))
 
 
+@requirement("CERR-NR-4", "PRAC-12", surface="chat", widens=True)
+def test_upstream_timeout_is_not_retried(judge: Judge, chat_upstream_wire: Observation) -> None:
+    """A provider that is silent may be at work; asking again pays twice."""
+    judge.settle(*over(chat_upstream_wire, (SILENT,), posts.exactly(1)))
+
+
+@requirement("CERR-NR-4", "PRAC-12", surface="chat", widens=True)
+def test_refused_connection_is_not_taken_elsewhere(judge: Judge, chat_upstream_wire: Observation) -> None:
+    """Another provider than the one that the group names is another product; no attempt at it is seen."""
+    judge.settle(*over(chat_upstream_wire, (UNREACHABLE,), posts.none_at_all))
+
+
 @requirement("PRAC-12", surface="chat")
 def test_no_failure_is_repeated_unseen(judge: Judge, chat_upstream_failures: Observation) -> None:
     """One customer call, one attempt, for every kind of failure."""
@@ -43,7 +56,8 @@ def test_stream_is_one_post(
     judge: Judge, chat_replies: Observation, chat_upstream_failures: Observation
 ) -> None:
     """Broken streams included: what was shown cannot be taken back."""
-    broken = over(chat_upstream_failures, ("broken-stream", "cut-stream", "early-end"), posts.exactly(1))
+    cuts = ("cut-after-headers", "broken-stream", "cut-stream", "cut-before-finish", "early-end")
+    broken = over(chat_upstream_failures, cuts, posts.exactly(1))
     healthy = [posts.one_if_served(call) for call in chat_replies.where("plain", streamed=True)]
     judge.settle(*healthy, *broken)
 

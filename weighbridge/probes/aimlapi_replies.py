@@ -29,8 +29,7 @@ async def aimlapi_replies(lab: Lab) -> None:
     async with lab.sharing("aimlapi") as who, asyncio.TaskGroup() as group:
         script = Scenario(text=TEXT, chunks=9, prompt_tokens=1234, completion_tokens=321)
         for role in roles:
-            # Two names of one model: the second one is asked for once.
-            for stream in (False, True) if role == roles[0] else (False,):
+            for stream in (False, True):
                 group.create_task(lab.aimlapi(role, "plain", who, scenario=script, stream=stream))
         role = roles[0]
         call = Scenario(tool="get_weather", args=json.dumps(WEATHER_ARGUMENTS), finish="tool_calls")

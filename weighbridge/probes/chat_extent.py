@@ -85,12 +85,12 @@ STAGES: dict[str, tuple[Scenario, Leave]] = {
 
 @probe("chat", stage=Stage.PACED, needs=("upstream",))
 async def chat_left(lab: Lab) -> None:
-    """A client leaves a priced stream at every stage; on the other families in the middle."""
-    first, *others = lab.roles("chat")
-    await asyncio.gather(
-        *(_leave(lab, first, situation) for situation in STAGES),
-        *(_leave(lab, role, "left-midway") for role in others),
-    )
+    """A client leaves a priced stream at every stage; the stages go round the families."""
+    roles = lab.roles("chat")
+    chosen = [(roles[number % len(roles)], name) for number, name in enumerate(STAGES)]
+    if lab.shared.explore:
+        chosen = [(role, name) for role in roles for name in STAGES]
+    await asyncio.gather(*(_leave(lab, role, name) for role, name in chosen))
 
 
 async def _leave(lab: Lab, role: str, situation: str) -> None:

@@ -15,13 +15,12 @@ from weighbridge.target import CHAT_PATH, Principal
 
 @probe("chat", quick=True)
 async def chat_bad_keys(lab: Lab) -> None:
-    """No key, an unknown key, another scheme, a revoked key, a key of the other workspace."""
+    """No key, an unknown key (on a stream), another scheme, a revoked key, a key of the other workspace."""
     role = lab.roles("chat")[0]
     stranger = Principal("chat", "unknown", UNKNOWN_KEY)
     funded = lab.declared("chat")
     await asyncio.gather(
         lab.chat(role, "no-key", None, headers=()),
-        lab.chat(role, "unknown-key", stranger),
         lab.chat(role, "unknown-key", stranger, stream=True),
         lab.chat(role, "wrong-scheme", funded, headers=(("Authorization", f"Basic {funded.key}"),)),
         _revoked(lab, role),

@@ -7,7 +7,9 @@ model healthy. Each failure is followed by a reading of money where money can be
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from weighbridge import tolerances
 from weighbridge.bait import UPSTREAM_SECRET
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.failing import fail_each
@@ -38,6 +40,7 @@ FAILURES: dict[str, tuple[Scenario, bool]] = {
     "upstream-garbled": (Scenario(fault="bad_json"), False),
     "upstream-401": (Scenario(fault="status", status=401, message=f"bad key {UPSTREAM_SECRET}"), False),
     "upstream-403": (Scenario(fault="status", status=403, message=f"no access {UPSTREAM_SECRET}"), False),
+    "upstream-529": (Scenario(fault="status", status=529), False),
     "context-exceeded": (
         Scenario(
             fault="status", status=400, message="This model's maximum context length is 1000000 tokens."
@@ -45,13 +48,18 @@ FAILURES: dict[str, tuple[Scenario, bool]] = {
         False,
     ),
     "upstream-500-streamed": (Scenario(fault="status", status=500), True),
+    "cut-after-headers": (_costly("reset", after=0, chunks=8), True),
     "cut-stream": (_costly("close", after=3, chunks=8), True),
+    "cut-before-finish": (_costly("reset", after=8, chunks=8), True),
     "early-end": (_costly("end_early", after=3, chunks=8), True),
     "error-event": (_costly("error_event", after=3, chunks=8), True),
     # Repeated by the customer, and so the last one.
     "broken-stream": (_costly("reset", after=3, chunks=8), True),
 }
 
+
+#: The situations of `chat_upstream_wire`.
+SILENT, UNREACHABLE, NO_DONE = "upstream-timeout", "upstream-refused", "cut-before-done"
 
 #: What two families may turn differently, since it passes through a translation.
 _TRANSLATED = frozenset(
@@ -78,6 +86,44 @@ async def chat_upstream_failures(lab: Lab) -> None:
         fail_each(lab, "chat", first, FAILURES),
         *(fail_each(lab, "chat", role, translated, repeated=("broken-stream",)) for role in others),
     )
+
+
+@probe("chat", stage=Stage.FAILING, needs=("upstream",))
+async def chat_upstream_wire(lab: Lab) -> None:
+    """A provider that says nothing, one that takes no connection, one that stops after its finish; on the last model."""
+    role = lab.every_role("chat")[-1]
+    timeout, group = lab.target.upstream_timeout, lab.target.unreachable_group
+    if timeout is None or timeout > tolerances.LONGEST_UPSTREAM_TIMEOUT_S:
+        lab.miss(SILENT, f"upstream.timeout of at most {tolerances.LONGEST_UPSTREAM_TIMEOUT_S:g} s")
+    if group is None:
+        lab.miss(UNREACHABLE, "upstream.unreachable_group")
+    async with lab.model_alone(lab.target.models[role]):
+        async with lab.alone("chat") as who:
+            if not await lab.healthy("chat", role, SILENT, who):
+                lab.contaminated.append(UNREACHABLE)
+                return
+        if UNREACHABLE not in lab.missing:
+            await _weighed(lab, role, UNREACHABLE, Scenario(), {"group": group})
+        await _weighed(lab, role, NO_DONE, _costly("no_done", after=0, chunks=8), {}, stream=True)
+        if SILENT not in lab.missing:
+            await _weighed(lab, role, SILENT, Scenario(fault="stall"), {})
+
+
+async def _weighed(
+    lab: Lab,
+    role: str,
+    situation: str,
+    scenario: Scenario,
+    change: dict[str, Any],
+    *,
+    stream: bool = False,
+) -> None:
+    async with lab.alone("chat") as who:
+        label = f"{situation}/{role}"
+        before = await lab.money(who, label, "before", settled=True)
+        call = await lab.chat(role, situation, who, scenario=scenario, change=change, stream=stream)
+        if before is not None:
+            await lab.money(who, label, "after", after=call)
 
 
 @probe("chat", needs=("upstream",))

@@ -75,7 +75,7 @@ async def _watched(lab: Lab, role: str, situation: str, scenario: Scenario) -> N
     async with lab.alone("tasks", requests_per_second=_FAST) as who:
         await read_credits(lab, role, situation, who, "before")
         call = await submit(lab, role, situation, who, scenario=scenario)
-        await read_credits(lab, role, situation, who, "submitted")
+        await weigh(lab, role, situation, who, "submitted")
         task = task_id(call)
         if task is None:
             await read_credits(lab, role, situation, who, "final", after=call)

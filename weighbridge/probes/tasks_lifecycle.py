@@ -76,7 +76,7 @@ async def _lifecycle(lab: Lab, role: str, *, closely: bool) -> None:
         last = await follow(lab, role, "completed", who, task)
         if closely:
             await balance(lab, role, "completed", who, "seen")
-        await again(lab, role, "completed", who, task, 2 if closely else 1)
+        await again(lab, role, "completed", who, task, 1)
         await asyncio.gather(*(fetch(lab, role, "completed", url) for url in result_urls(last)))
         await read(lab, role, "completed", who, "final", after=last)
 
@@ -157,7 +157,7 @@ async def _counted(lab: Lab, role: str) -> None:
 
 @probe("tasks")
 async def task_cadence(lab: Lab) -> None:
-    """Two jobs that are far from done when they are answered, each polled once per second: the recommended pace."""
+    """Three jobs that are far from done when they are answered, each polled once per second: the recommended pace."""
     role = role_of(lab, "image")
     if role is None:
         lab.miss("cadence", "models.image")
@@ -165,7 +165,7 @@ async def task_cadence(lab: Lab) -> None:
         return
     async with lab.alone("tasks") as who:
         calls = await asyncio.gather(
-            *(submit(lab, role, "cadence+slow", who, scenario=_SLOW, provoked=True) for _ in range(2))
+            *(submit(lab, role, "cadence+slow", who, scenario=_SLOW, provoked=True) for _ in range(3))
         )
         tasks = [task for call in calls if (task := task_id(call)) is not None]
         began = lab.now()

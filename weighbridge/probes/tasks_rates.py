@@ -11,7 +11,7 @@ import math
 
 from weighbridge import tolerances
 from weighbridge.evidence import Call, header
-from weighbridge.lab import Lab, probe
+from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.tasks_flow import NO_SUCH_TASK, balance, poll, submit, task_id, weigh
 from weighbridge.probes.tasks_lifecycle import second_key
 from weighbridge.probes.tasks_models import role_of
@@ -149,7 +149,7 @@ async def task_submit_burst(lab: Lab) -> None:
         await weigh(lab, role, "burst", who, "final", after=calls[-1])
 
 
-@probe("tasks")
+@probe("tasks", stage=Stage.PACED)
 async def task_two_keys(lab: Lab) -> None:
     """Two keys of one user, each up to its limit at the same time; again in another phase if nothing is refused."""
     async with lab.alone("tasks") as who:

@@ -45,7 +45,7 @@ _SUBMISSIONS = 8
 _AFFORDABLE = 3
 #: Asked for where the account hook takes a limit: refusals count, and there are many.
 _FAST = 100
-#: Values beyond their range that are tried on each model; an exploring run tries all.
+#: Values beyond their range that are tried on the first model, one on each other; an exploring run tries all.
 _BEYOND = 2
 #: Required parameters that are left out of each model's request; an exploring run leaves out each.
 _LEFT_OUT = 2
@@ -148,7 +148,10 @@ def _bad_requests(lab: Lab, role: str, who: Principal, *, everything: bool, comm
         for item in [item for item in model.parameters if item.required][: None if everything else _LEFT_OUT]
     ]
     beyond = list(violations(model).values())
-    calls += [_beyond(lab, role, who, change) for change in (beyond if everything else beyond[:_BEYOND])]
+    calls += [
+        _beyond(lab, role, who, change)
+        for change in (beyond if everything else beyond[: _BEYOND if common else 1])
+    ]
     media = next((item for item in model.parameters if item.public_url), None)
     if media is not None:
         calls.append(submit(lab, role, "data-url", who, scenario=_QUICK, change={media.name: _inline(media)}))
