@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test check contract prove litellm bench docs changelog sbom hooks clean
+.PHONY: setup run test check contract prove litellm portkey bench docs changelog sbom hooks clean
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -57,6 +57,9 @@ sbom: $(STAMP)  ## bill of materials and licences of what an install brings, int
 
 hooks: $(STAMP)  ## run the checks before each commit
 	@$(BIN)/pre-commit install
+
+portkey: $(STAMP)  ## judge a real Portkey gateway, installed into a folder of its own (needs node and npm)
+	@$(BIN)/python targets/portkey/gateway.py with -- $(BIN)/weighbridge run --target targets/portkey.yaml $(ARGS)
 
 clean:  ## remove what set-up and runs made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/runs build dist

@@ -86,7 +86,8 @@ def facts_of(target: Target) -> RunFacts:
     )
 
 
-def _shared(target: Target, settings: Settings) -> Shared:
+def prepare(target: Target, settings: Settings) -> Shared:
+    """What all probes of a run against a target share."""
     known = target.timeouts
     total = settings.timeout or known.get("total", tolerances.CALL_TOTAL_S)
     return Shared(
@@ -179,7 +180,7 @@ async def gather(
     Raises:
         WeighbridgeError: preflight found a reason to stop, or the simulator went away.
     """
-    shared = _shared(target, settings)
+    shared = prepare(target, settings)
     report = progress or (lambda _done, _total, _what: None)
     names = list(dict.fromkeys(probes))
     wanted = [PROBES[name] for name in names if name in PROBES]

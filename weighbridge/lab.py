@@ -90,11 +90,13 @@ class Lab(Sender):
         """One chat completion of AI/ML API; options as for `chat`."""
         return await self.chat(role, situation, who, surface="aimlapi", **options)
 
-    async def ask(self, surface: str, role: str, situation: str, who: Principal) -> Call:
-        """The plainest call of a chat surface."""
+    async def ask(
+        self, surface: str, role: str, situation: str, who: Principal | None, **options: Any
+    ) -> Call:
+        """The plainest call of a chat surface; options as for `chat`."""
         if surface == "messages":
-            return await self.message(role, situation, who)
-        return await self.chat(role, situation, who, surface=surface)
+            return await self.message(role, situation, who, **options)
+        return await self.chat(role, situation, who, surface=surface, **options)
 
     async def message(
         self,

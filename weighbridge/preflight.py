@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from weighbridge.errors import HarnessError, KeyRefusedError, UnknownModelError, UnreachableError
-from weighbridge.evidence import Call, Ending
+from weighbridge.evidence import Call, Ending, header
 from weighbridge.lab import Lab
 from weighbridge.target import Principal
 
 #: A poll of this id is the cheapest call that needs a key on the task gateway.
-_NO_SUCH_TASK = "/tasks/task_00000000000000000000000000"
+NO_SUCH_TASK = "/tasks/task_00000000000000000000000000"
 _NO_ANSWER = {Ending.REFUSED, Ending.TIMEOUT, Ending.RESET, Ending.CLOSED, Ending.INVALID}
 
 
@@ -79,6 +79,11 @@ def stop_reason(call: Call, who: Principal, url: str, *, by_options: bool = Fals
         return UnknownModelError(
             f"the target does not serve the model {call.model!r} ({seen.status}: {_excerpt(call)}); correct {model_place}"
         )
+    if seen.status is not None and 300 <= seen.status < 400 and seen.response is not None:
+        where = header(seen.response.headers, "location") or "nowhere"
+        return UnreachableError(
+            f"{call.exchange.request.url} answers {seen.status} and points to {where}; write the final address into {url_place}"
+        )
     if seen.status == 404:
         return UnreachableError(
             f"{call.exchange.request.url} answers 404: there is no such route; correct {url_place}"
@@ -106,7 +111,7 @@ async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
     for surface in surfaces:
         who = lab.declared(surface)
         if surface == "tasks":
-            plain = [await lab.send("tasks", _NO_SUCH_TASK, situation="preflight", who=who, method="GET")]
+            plain = [await lab.send("tasks", NO_SUCH_TASK, situation="preflight", who=who, method="GET")]
         else:
             plain = [await lab.ask(surface, role, "preflight", who) for role in lab.roles(surface)]
         for call in plain:

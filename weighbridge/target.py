@@ -122,6 +122,7 @@ class Target:
     groups: Mapping[str, float | None] = field(default_factory=dict)
     assets: Mapping[str, str] = field(default_factory=dict)
     retry_policy: str = ""
+    usage: str | None = None
     timeouts: Mapping[str, float] = field(default_factory=dict)
     verify_tls: bool = True
     ca_file: str | None = None
@@ -444,6 +445,7 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
         groups={str(k): (v or {}).get("requests_per_second") for k, v in (raw.get("groups") or {}).items()},
         assets=dict(_pairs(raw.get("assets"))),
         retry_policy=f"{retry['max_attempts']} attempts" if retry else "",
+        usage=raw.get("usage"),
         timeouts={name: seconds(value) for name, value in (raw.get("timeouts") or {}).items()},
         verify_tls=bool((raw.get("tls") or {}).get("verify", True)),
         ca_file=(raw.get("tls") or {}).get("ca_file"),

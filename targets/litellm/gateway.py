@@ -8,40 +8,40 @@ script. `start` and `stop` leave the two running between commands; `with` runs o
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
 import secrets
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-from litellm_install import VERSION, Installation
-from litellm_processes import (
-    END_S,
+HERE: Final = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from gateway_processes import (  # noqa: E402 - the folder above is no package
     HOST,
     GatewayError,
     alive,
     await_ready,
+    fetch,
     free_ports,
+    main_of,
+    port_number,
     records,
     require_free,
+    run_command,
     say,
+    simulator_ready,
     spawn,
     started_at,
     stop,
 )
+from litellm_install import VERSION, Installation  # noqa: E402 - it imports from the folder above as well
 
-HERE: Final = Path(__file__).resolve().parent
 #: What installing and running leaves behind: in the working folder, since this folder may be part of a package.
 HOME: Final = Path(os.environ.get("WEIGHBRIDGE_TARGETS", ".targets")).resolve() / "litellm"
 INSTALLATION: Final = Installation(HOME / "env", HERE / "constraints.txt")
@@ -53,8 +53,6 @@ PROXY_PORT: Final = 4000
 SIMULATOR_PORT: Final = 8890
 #: The proxy was seen to take 8 s on an idle machine and 60 s on a busy one.
 READY_S: Final = 120.0
-#: Loopback must not go through a proxy of the machine.
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,27 +133,11 @@ def proxy_environment(key: str, home: Path) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- readiness
-def fetch(url: str, key: str = "") -> Any:
-    """The JSON that a loopback URL answers with a 2xx, or None."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        with _DIRECT.open(urllib.request.Request(url, headers=headers), timeout=5) as response:  # noqa: S310 - loopback
-            return json.loads(response.read())
-    except (OSError, ValueError):
-        return None
-
-
-def simulator_ready(pair: Pair) -> bool:
-    """Whether it is our simulator that answers."""
-    answer = fetch(f"{pair.simulator_url}/_wb/health")
-    return isinstance(answer, dict) and answer.get("service") == "weighbridge-simulator"
-
-
 def proxy_ready(pair: Pair) -> bool:
     """Whether the proxy lives, takes our key and has read our configuration."""
     if fetch(f"{pair.root}/health/liveliness") is None:
         return False
-    answer = fetch(f"{pair.chat_url}/models", pair.key)
+    answer = fetch(f"{pair.chat_url}/models", {"Authorization": f"Bearer {pair.key}"})
     listed = answer.get("data", []) if isinstance(answer, dict) else []
     return {"gpt-5.5", "claude-opus-4-8"} <= {item.get("id") for item in listed}
 
@@ -185,7 +167,7 @@ def start(folder: Path, pair: Pair, variant: Variant) -> None:
     try:
         one = spawn("simulator", simulator, folder, pair.simulator_url)
         two = spawn("proxy", proxy, folder, pair.chat_url, proxy_environment(pair.key, folder))
-        await_ready(one, lambda: simulator_ready(pair), folder, READY_S)
+        await_ready(one, lambda: simulator_ready(pair.simulator_url), folder, READY_S)
         say(f"waiting for LiteLLM {VERSION} at {pair.chat_url}")
         await_ready(two, lambda: proxy_ready(pair), folder, READY_S)
     except BaseException:
@@ -255,51 +237,12 @@ def do_with(arguments: argparse.Namespace) -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the operator's command to its end; its exit code, or 128 plus the number of the signal that ended it.
-
-    Raises:
-        GatewayError: there is no such command.
-    """
-    try:
-        process = subprocess.Popen(command, env=dict(environment))  # noqa: S603 - the operator's own command
-    except OSError as error:
-        raise GatewayError(f"{command[0]} cannot be run: {error.strerror}") from error
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        # The terminal has told the command as well; it may have a report to write.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END_S)
-        raise
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-    return code if code >= 0 else 128 - code
-
-
 def chosen(arguments: argparse.Namespace) -> Variant:
     """The variant that the command line asks for."""
     return WITHOUT_RETRIES if arguments.without_retries else DEFAULTS
 
 
 # ---------------------------------------------------------------- command line
-def port_number(text: str) -> int:
-    """A port from the command line.
-
-    Raises:
-        argparse.ArgumentTypeError: it is none.
-    """
-    if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
-    return int(text)
-
-
 def read_arguments(given: Sequence[str]) -> argparse.Namespace:
     """The command line; `command` holds what follows `--`."""
     parser = argparse.ArgumentParser(
@@ -335,33 +278,9 @@ def read_arguments(given: Sequence[str]) -> argparse.Namespace:
     return asked
 
 
-@contextlib.contextmanager
-def signals_unwind() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind as Ctrl-C does, so that nothing is left running."""
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def main(given: Sequence[str]) -> int:
     """Run a subcommand; one sentence on standard error for what goes wrong."""
-    asked = read_arguments(given)
-    try:
-        with signals_unwind():
-            return int(asked.run(asked))
-    except GatewayError as error:
-        say(f"gateway.py: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("gateway.py: interrupted; nothing was left running")
-        return 130
+    return main_of(read_arguments, given)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from litellm_processes import GatewayError, say
+from gateway_processes import GatewayError, say
 
 VERSION: Final = "1.106.2"
 REQUIREMENT: Final = f"litellm[proxy]=={VERSION}"

@@ -64,7 +64,7 @@ def _module(name: str) -> ModuleType:
 
 
 gateway: Any = _module("gateway")
-processes: Any = sys.modules["litellm_processes"]
+processes: Any = sys.modules["gateway_processes"]
 installing: Any = sys.modules["litellm_install"]
 
 

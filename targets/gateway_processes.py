@@ -1,4 +1,6 @@
-"""Started processes: each leaves a record, so that it can be ended by its id, and only if it is still the same.
+"""What the scripts that run third-party gateways have in common: processes, readiness, command line.
+
+Each started process leaves a record, so that it can be ended by its id, and only if it is still the same.
 
 A record is process id and start time, one JSON file a process in a run folder. Ending waits until the process is
 gone: whoever restarts at once must not get answers from the old one. POSIX only.
@@ -7,6 +9,7 @@ gone: whoever restarts at once must not get answers from the old one. POSIX only
 # ruff: noqa: INP001 - a folder of scripts, not a package
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -15,10 +18,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Any, Final
 
 HOST: Final = "127.0.0.1"
 #: Time for a process to end by itself after SIGTERM, and to vanish after SIGKILL.
@@ -26,6 +31,8 @@ END_S: Final = 20.0
 KILL_S: Final = 5.0
 POLL_S: Final = 0.1
 _LOG_LINES: Final = 15
+#: Loopback must not go through a proxy of the machine.
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 #: Children of this very script: ours to reap when they end.
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
@@ -192,3 +199,93 @@ def await_ready(record: Record, ready: Callable[[], bool], folder: Path, seconds
     tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
     what = f"was not ready after {seconds:g} s" if alive(record) else "ended before it was ready"
     raise GatewayError(f"{record.name} {what}; the end of {log}:\n{tail}")
+
+
+# ---------------------------------------------------------------- what the scripts have in common
+def fetch(url: str, headers: Mapping[str, str] | None = None) -> Any:
+    """The JSON that a loopback URL answers with a 2xx, or None."""
+    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - loopback
+    try:
+        with _DIRECT.open(request, timeout=5) as response:
+            return json.loads(response.read())
+    except (OSError, ValueError):
+        return None
+
+
+def simulator_ready(url: str) -> bool:
+    """Whether it is our simulator that answers there."""
+    answer = fetch(f"{url}/_wb/health")
+    return isinstance(answer, dict) and answer.get("service") == "weighbridge-simulator"
+
+
+def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the operator's command to its end; its exit code, or 128 plus the number of the signal that ended it.
+
+    Raises:
+        GatewayError: there is no such command.
+    """
+    try:
+        process = subprocess.Popen(command, env=dict(environment))  # noqa: S603 - the operator's own command
+    except OSError as error:
+        raise GatewayError(f"{command[0]} cannot be run: {error.strerror}") from error
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        # The terminal has told the command as well; it may have a report to write.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        raise
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def port_number(text: str) -> int:
+    """A port from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
+    return int(text)
+
+
+@contextlib.contextmanager
+def signals_unwind() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind as Ctrl-C does, so that nothing is left running."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main_of(read_arguments: Callable[[Sequence[str]], argparse.Namespace], given: Sequence[str]) -> int:
+    """Run a subcommand; one sentence on standard error for what goes wrong.
+
+    Args:
+        read_arguments: yields the command line with the function of its subcommand as `run`.
+        given: the command line.
+    """
+    asked = read_arguments(given)
+    try:
+        with signals_unwind():
+            return int(asked.run(asked))
+    except GatewayError as error:
+        say(f"gateway.py: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("gateway.py: interrupted; nothing was left running")
+        return 130

@@ -1,0 +1,251 @@
+"""`weighbridge check`: what a target file really gives us, measured with a handful of plain calls.
+
+Every declaration is held against what happens: does each key do what its role says, are keys looked at at all,
+do calls reach our simulator, whose token counts come back, does the balance move. Nothing here is a verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import uvloop
+
+from weighbridge.bait import UNKNOWN_KEY
+from weighbridge.capabilities import capabilities
+from weighbridge.catalogue import load as load_catalogue
+from weighbridge.coverage import Coverage, coverage, coverage_lines
+from weighbridge.engine import Settings, prepare
+from weighbridge.errors import ExitCode, HarnessError, UsageError, WeighbridgeError
+from weighbridge.evidence import Call
+from weighbridge.lab import Lab
+from weighbridge.money import usd
+from weighbridge.plan import Plan, Selection, make_plan
+from weighbridge.preflight import preflight
+from weighbridge.suite import load_checks
+from weighbridge.target import Principal, Target
+from weighbridge.usage import SCRIPT, reported_usage, whose
+
+#: What a plain call of each role must be answered with.
+_SERVED = {"funded": True, "second_key": True, "second_user": True, "broke": False, "revoked": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One thing that was looked at.
+
+    Attributes:
+        good: whether it is as declared; None where it says nothing either way.
+        remedy: what to do about it; empty if nothing.
+    """
+
+    subject: str
+    observed: str
+    good: bool | None = True
+    remedy: str = ""
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        mark = {True: "ok", False: "WRONG", None: "-"}[self.good]
+        tail = f"; {self.remedy}" if self.remedy else ""
+        return f"  {mark:<6} {self.subject:<26} {self.observed}{tail}"
+
+
+def _answer(call: Call) -> str:
+    seen = call.exchange
+    return f"answered {seen.status}" if seen.status is not None else f"no answer ({seen.detail})"
+
+
+def of_principal(call: Call, who: Principal) -> Measured:
+    """Whether a principal's plain call was served or refused as its role says. Pure."""
+    served, wanted = call.exchange.ok, _SERVED.get(who.role, True)
+    remedy = ""
+    if served and not wanted:
+        remedy = (
+            f"this key works; put one in whose account is {'empty' if who.role == 'broke' else 'withdrawn'}"
+        )
+    elif wanted and not served:
+        remedy = f"put a working key into principals.{who.name}.key"
+    return Measured(f"{who.surface}.{who.role}", _answer(call), served == wanted, remedy)
+
+
+def of_authentication(call: Call, declared: bool | None) -> Measured:
+    """Whether keys are looked at at all, against what `features.authentication` says. Pure."""
+    looked = not call.exchange.ok
+    told = "an unknown key is refused" if looked else "an unknown key is served: keys are not looked at"
+    subject = f"{call.surface} authentication"
+    if not looked and declared is not False:
+        return Measured(
+            subject, told, good=False, remedy="if that is meant, declare features: {authentication: false}"
+        )
+    if looked and declared is False:
+        return Measured(subject, told, good=False, remedy="remove authentication: false from features")
+    return Measured(subject, told)
+
+
+def of_wiring(calls: Iterable[Call], unwired: tuple[str, ...], wired: bool) -> list[Measured]:
+    """Whether the calls reached our simulator, model by model. Pure."""
+    models = dict.fromkeys(call.model for call in calls if call.model)
+    if not wired:
+        return [Measured("upstream", "not declared: what the provider sees is not seen", None)]
+    return [
+        Measured(
+            f"upstream of {model}",
+            "did not reach the simulator" if model in unwired else "reaches the simulator",
+            model not in unwired,
+            "point the deployment's provider at upstream.simulator" if model in unwired else "",
+        )
+        for model in models
+    ]
+
+
+async def _money(lab: Lab, surface: str, role: str, who: Principal) -> Measured:
+    subject = f"{surface} balance"
+    if not lab.has(surface, "balance"):
+        return Measured(subject, "not declared: money is not seen", None)
+    try:
+        before = await lab.money(who, subject, "before")
+        if surface == "tasks":
+            return Measured(subject, f"reads {before} credits")
+        call = await lab.ask(surface, role, "money", who, scenario=SCRIPT if lab.wired else None)
+        after = await lab.money(who, subject, "after", after=call, expect=lambda amount: amount != before)
+    except (HarnessError, ValueError) as error:
+        return Measured(
+            subject, lab.shared.secrets.text(str(error)), good=False, remedy=f"correct balance.{surface}"
+        )
+    if before is None or after is None:
+        return Measured(subject, "not declared: money is not seen", None)
+    if before == after:
+        return Measured(
+            subject,
+            f"reads {usd(before)} and did not move after a call",
+            good=False,
+            remedy="raise settle, lower resolution, or read another account",
+        )
+    return Measured(subject, f"reads {usd(before)}, {usd(after)} after one call")
+
+
+async def _usage(lab: Lab, surface: str, role: str, who: Principal) -> Measured | None:
+    """Whose token counts come back; None where nobody can tell."""
+    if not lab.wired or surface == "tasks":
+        return None
+    call = await lab.ask(surface, role, "usage", who, scenario=SCRIPT)
+    subject = f"usage of {call.model}"
+    found = reported_usage(call)
+    owner = whose(call)
+    if owner is None or found is None:
+        return Measured(subject, "the reply reports no usage", None)
+    told = (
+        f"{found[0]} in, {found[1]} out; scripted were {SCRIPT.prompt_tokens} and {SCRIPT.completion_tokens}"
+    )
+    declared = lab.target.usage
+    good = declared is None or declared == owner
+    return Measured(subject, f"{owner} ({told})", good, "" if good else f"declare usage: {owner}")
+
+
+async def measure(target: Target, plan: Plan, settings: Settings) -> list[Measured]:
+    """Make the plain calls and say what they show.
+
+    Raises:
+        WeighbridgeError: preflight found a reason to stop.
+    """
+    shared = prepare(target, settings)
+    lab = Lab(shared, "check")
+    first = await preflight(lab, plan.surfaces)
+    found = [
+        Measured(
+            f"{call.surface}.{call.principal.partition('.')[2] or 'funded'}",
+            f"{call.model or 'plain poll'}: {_answer(call)}",
+        )
+        for call in first.calls
+    ]
+    found += of_wiring(first.calls, first.unwired, target.simulator is not None)
+    for surface in plan.surfaces:
+        roles = lab.roles(surface)
+        who = lab.declared(surface)
+        others = [
+            item for item in target.principals.values() if item.surface == surface and item.role != "funded"
+        ]
+        for other in others:
+            call = await _plain(lab, surface, roles[:1], other)
+            found.append(of_principal(call, other))
+        stranger = Principal(surface, "unknown", UNKNOWN_KEY)
+        if target.surfaces[surface].auth != "none":
+            call = await _plain(lab, surface, roles[:1], stranger)
+            if surface != "tasks" or call.exchange.status in {401, 403}:
+                found.append(of_authentication(call, target.features.get("authentication")))
+        for role in roles if surface != "tasks" else ():
+            usage = await _usage(lab, surface, role, who)
+            if usage is not None and role not in first.unwired:
+                found.append(usage)
+        found.append(await _money(lab, surface, next(iter(roles), ""), who))
+    found += [
+        Measured(name, "runs a command on this machine", None, "pass --allow-commands to let it run")
+        for name in target.uses_commands()
+        if not settings.allow_commands
+    ]
+    return found
+
+
+async def _plain(lab: Lab, surface: str, roles: tuple[str, ...], who: Principal) -> Call:
+    if surface == "tasks":
+        from weighbridge.preflight import NO_SUCH_TASK
+
+        return await lab.send("tasks", NO_SUCH_TASK, situation="check", who=who, method="GET", provoked=True)
+    return await lab.ask(surface, roles[0], "check", who, provoked=True)
+
+
+def checkup(
+    target: Target, profiles: tuple[str, ...], settings: Settings, tell: Callable[[str], None]
+) -> ExitCode:
+    """Validate, preflight, measure, and print what can be verified now and what would add how much.
+
+    Raises:
+        WeighbridgeError: the target cannot be reached, or nothing can be planned for it.
+    """
+    catalogue = load_catalogue()
+    chosen = profiles or target.profiles or offered(target)
+    if not chosen:
+        raise UsageError(f"{target.place}: no profile fits its surfaces; name one in profiles")
+    plan = make_plan(target, catalogue, chosen, Selection())
+    tell(f"{target.place}: valid, {len(plan.ids)} requirements in {', '.join(plan.profiles)}")
+    tell("Measured:")
+    failed: WeighbridgeError | None = None
+    found: list[Measured] = []
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            found = runner.run(measure(target, plan, settings))
+    except WeighbridgeError as error:
+        failed = error
+        tell(f"  WRONG  {error}")
+    for item in found:
+        tell(item.line)
+    tell("Declared:")
+    for surface in plan.surfaces:
+        names = [item.name for item in capabilities(target, surface).values() if item.name != "time"]
+        tell(f"  {surface:<9} {', '.join(names) or 'nothing beyond URL and key'}")
+    found_rows: tuple[Coverage, ...] = coverage(target, catalogue, plan, load_checks())
+    for line in coverage_lines(found_rows):
+        tell(line)
+    if failed is not None:
+        return failed.exit_code
+    wrong = sum(item.good is False for item in found)
+    tell("")
+    if wrong:
+        tell(f"{wrong} declarations do not hold; correct them before a run.")
+        return ExitCode.INCOMPLETE
+    tell(f"Next: weighbridge run --target {target.place}")
+    return ExitCode.OK
+
+
+def offered(target: Target) -> tuple[str, ...]:
+    """The generic profiles that a target's surfaces allow."""
+    by_surface = {
+        "chat": "openai-chat",
+        "messages": "anthropic-messages",
+        "tasks": "reapi-tasks",
+        "aimlapi": "aimlapi-chat",
+    }
+    return tuple(by_surface[name] for name in target.surfaces)
