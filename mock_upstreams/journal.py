@@ -6,6 +6,7 @@ bounded by number and by bytes; what falls out is counted, so that a reader know
 
 import hashlib
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ BODY_KEPT: Final = 64 * 1024
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
 _ENTRY_OVERHEAD: Final = 1024
+WRITES_KEPT: Final = 256
+"""Writes of an answer whose time an entry keeps."""
 
 
 def masked(value: str) -> str:
@@ -52,6 +55,7 @@ class Entry:
     finished_ns: int | None = None
     ending: str = "open"
     caller_left_ns: int | None = None
+    writes_us: "array[int]" = field(default_factory=lambda: array("L"), repr=False)
 
     def keep_body(self, body: bytes) -> None:
         self.body_bytes = len(body)
@@ -59,6 +63,11 @@ class Entry:
             self.body_sha256 = hashlib.sha256(body).hexdigest()
             body = body[:BODY_KEPT]
         self.body = body
+
+    def wrote(self, now_ns: int) -> None:
+        """Keep when a part of the answer was written, in microseconds after the arrival."""
+        if len(self.writes_us) < WRITES_KEPT:
+            self.writes_us.append(max(0, now_ns - self.arrived_ns) // 1000)
 
     def finish(self, ending: str) -> None:
         """Close the entry; the first ending stands."""
@@ -103,6 +112,7 @@ class Entry:
             "finished_ns": self.finished_ns,
             "ending": self.ending,
             "caller_left_ns": self.caller_left_ns,
+            "writes_us": self.writes_us.tolist(),
         }
 
 

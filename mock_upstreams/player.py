@@ -208,6 +208,7 @@ class Player:
             self._write(b"".join(gathered))
         if written:
             self._wrote_at = now
+            self._entry.wrote(time.monotonic_ns())
         if content and not self._content:
             self._entry.first_content_ns = time.monotonic_ns()
         self._content = self._entry.events_sent = content

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from weighbridge import tolerances
 from weighbridge.capabilities import capabilities
+from weighbridge.clock import Clock, align
 from weighbridge.errors import WeighbridgeError
 from weighbridge.evidence import Call, Ending, Observation, RunFacts, UpstreamCall
 from weighbridge.hooks import HookRunner
@@ -68,6 +69,7 @@ class Evidence:
     accounts_made: int = 0
     made: tuple[Made, ...] = ()
     truncated: str = ""
+    clock: Clock | None = None
 
 
 def facts_of(target: Target) -> RunFacts:
@@ -149,8 +151,8 @@ def _seen(lab: Lab, error: str | None = None) -> Observation:
         readings=tuple(lab.readings),
         missing=tuple(lab.missing.items()),
         contaminated=tuple(lab.contaminated),
-        notes=tuple(lab.notes),
-        error=error,
+        notes=tuple(map(shared.secrets.text, lab.notes)),
+        error=None if error is None else shared.secrets.text(error),
     )
 
 
@@ -187,6 +189,7 @@ async def gather(
     report(0, len(wanted), "preflight")
     lab = Lab(shared, "preflight")
     first = await preflight(lab, surfaces)
+    pings = await shared.control.pings(shared.epoch) if shared.control is not None else ()
     observations = {
         name: Observation(name, error=f"no probe is registered under the name {name}")
         for name in names
@@ -199,7 +202,9 @@ async def gather(
         report(len(observations), len(wanted), "joining the upstream side")
         calls = [call for observation in observations.values() for call in observation.calls]
         try:
-            seen = await shared.control.settled_calls(call.id for call in [*calls, *first.calls])
+            found = await shared.control.settled_calls(call.id for call in [*calls, *first.calls])
+            seen = {name: tuple(map(shared.secrets.upstream, made)) for name, made in found.items()}
+            pings += await shared.control.pings(shared.epoch)
         except WeighbridgeError as error:
             # Without the upstream side nothing that was seen can be judged, but it stays evidence.
             truncated = truncated or str(error)
@@ -217,6 +222,7 @@ async def gather(
         accounts_made=len(shared.accounts),
         made=await remove(Lab(shared, "clean-up"), tasks),
         truncated=truncated,
+        clock=align(pings),
     )
 
 

@@ -133,7 +133,11 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCall:
-    """One request as the simulator received it behind the target."""
+    """One request as the simulator received it behind the target.
+
+    Attributes:
+        writes_us: microseconds after the arrival at which parts of the answer were written; the first ones.
+    """
 
     seq: int
     id: str | None
@@ -155,6 +159,7 @@ class UpstreamCall:
     finished_ns: int | None = None
     head_sent_ns: int | None = None
     first_content_ns: int | None = None
+    writes_us: tuple[int, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -183,6 +188,7 @@ class Call:
         upstream: the calls that the simulator saw under the same id; None when not wired.
         retried: an unprovoked 429 preceded this exchange (its id).
         contention: sent to contend with others (a burst, a race, many at once), and not for its own answer.
+        cut: the record keeps only the beginning of a body, so it cannot be judged again.
     """
 
     exchange: Exchange
@@ -196,6 +202,7 @@ class Call:
     upstream: tuple[UpstreamCall, ...] | None = None
     retried: str | None = None
     contention: bool = False
+    cut: bool = False
 
     @cached_property
     def situations(self) -> frozenset[str]:

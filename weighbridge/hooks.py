@@ -20,12 +20,16 @@ from typing import Any
 
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Ending, Request
+from weighbridge.redaction import MARK
 from weighbridge.target import Hook
 from weighbridge.wire import Timeouts, exchange
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _INTEGER = re.compile(r'"\{([a-z_]+):int\}"')
 _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]")
+_NAME = re.compile(r"[A-Za-z_]\w{0,40}")
+#: A word of a command's complaint that may be a key: long, with a digit in it.
+_KEY_LIKE = re.compile(r"(?=[\w.+/=-]*\d)[\w.+/=-]{16,}")
 _TIMEOUTS = Timeouts(connect=5.0, first_byte=30.0, total=30.0)
 
 
@@ -46,7 +50,7 @@ def pick(document: Any, path: str) -> Any:
         try:
             value = value[name] if name else value[int(index)]
         except (KeyError, IndexError, TypeError):
-            raise HookError(f"nothing is at {path} in {json.dumps(document)[:200]}") from None
+            raise HookError(f"nothing is at {path} in the answer, which is {_shape(document)}") from None
     return value
 
 
@@ -73,6 +77,22 @@ def fill(template: str, values: Mapping[str, str], *, quote: bool = False) -> st
     if quote:
         template = _INTEGER.sub(lambda match: str(int(one(match))), template)
     return _PLACEHOLDER.sub(one, template)
+
+
+def _shape(document: Any) -> str:
+    """What an answer looks like, without its values: those may be keys, or the money of others."""
+    if isinstance(document, dict):
+        names = sorted(name for name in document if _NAME.fullmatch(name))
+        return f"an object with {', '.join(names[:20])}" if names else "an object"
+    if isinstance(document, list):
+        return f"a list of {len(document)}"
+    return "no object"
+
+
+def _told(url: str) -> str:
+    """A hook's URL as it may be shown: without its query, and without what stands before the host."""
+    head, _, rest = url.partition("?")[0].partition("://")
+    return f"{head}://{rest.rpartition('@')[2]}" if rest else head
 
 
 def _reason(error: ValueError) -> str:
@@ -106,11 +126,11 @@ class HookRunner:
             seen = await exchange(request, id="hook", epoch=time.perf_counter(), timeouts=_TIMEOUTS)
         except ValueError as error:  # URL and headers come from the target file, filled in just now
             raise HookError(
-                f"the hook {hook.method} {url} cannot be sent: {_reason(error)}; correct its url and headers"
+                f"the hook {hook.method} {_told(url)} cannot be sent: {_reason(error)}; correct its url and headers"
             ) from error
         if seen.ending is not Ending.COMPLETE or seen.status is None or not 200 <= seen.status < 300:
             raise HookError(
-                f"the hook {hook.method} {url} failed: {seen.detail or f'it answered {seen.status}'}"
+                f"the hook {hook.method} {_told(url)} failed: {seen.detail or f'it answered {seen.status}'}"
             )
         return seen.json
 
@@ -142,11 +162,12 @@ class HookRunner:
                 await process.wait()
         if process.returncode != 0:
             tail = err.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise HookError(f"the hook command {words[0]!r} exited with {process.returncode}: {tail[0]}")
+            told = _KEY_LIKE.sub(MARK, tail[0])
+            raise HookError(f"the hook command {words[0]!r} exited with {process.returncode}: {told}")
         text = out.decode(errors="replace").strip()
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
             raise HookError(
-                f"the hook command {words[0]!r} printed {text[:80]!r}, which is neither JSON nor a number"
+                f"the hook command {words[0]!r} printed {len(text)} characters that are neither JSON nor a number"
             ) from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import replace
+from urllib.parse import quote, quote_plus
 
-from weighbridge.evidence import Chunk, Exchange, Headers, Request, Response
+from weighbridge.evidence import Chunk, Exchange, Headers, Request, Response, UpstreamCall
 
 #: What stands in the place of a secret; checks look for it to see whether a reply echoed a key.
 MARK = "<redacted>"
@@ -12,28 +15,44 @@ MARK = "<redacted>"
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie", "set-cookie", "proxy-authorization"})
 
 
+#: A cookie shorter than this is no session, and its value would be found inside innocent words.
+_MIN_COOKIE = 8
+
+
+def _spellings(secret: str) -> frozenset[str]:
+    """A secret as it may stand in a body, a URL or a header: plain, escaped, percent-encoded, in Base64."""
+    escaped = json.dumps(secret)[1:-1]
+    encoded = base64.b64encode(secret.encode()).decode()
+    return frozenset({secret, escaped, quote(secret, safe=""), quote_plus(secret), encoded.rstrip("=")})
+
+
 class Secrets:
-    """The secrets of a run; grows as accounts are made."""
+    """The secrets of a run; grows as accounts are made and cookies are set."""
 
     def __init__(self, known: frozenset[str] = frozenset()) -> None:
-        self._known = set(known)
+        self._known: set[str] = set()
+        # Longest first: a secret may hold a shorter one, and its rest would stay behind.
+        self._ordered: tuple[tuple[str, bytes], ...] = ()
+        for secret in known:
+            self.add(secret)
 
     def add(self, secret: str) -> None:
         """Redact this from now on."""
-        if len(secret) >= 4:
-            self._known.add(secret)
+        if len(secret) >= 4 and secret not in self._known:
+            self._known |= _spellings(secret)
+            longest = sorted(self._known, key=lambda text: (-len(text), text))
+            self._ordered = tuple((text, text.encode("utf-8", "surrogateescape")) for text in longest)
 
     def text(self, text: str) -> str:
         """The text without any secret."""
-        for secret in self._known:
+        for secret, _ in self._ordered:
             if secret in text:
                 text = text.replace(secret, MARK)
         return text
 
     def data(self, data: bytes) -> bytes:
         """The bytes without any secret."""
-        for secret in self._known:
-            raw = secret.encode()
+        for _, raw in self._ordered:
             if raw in data:
                 data = data.replace(raw, MARK.encode())
         return data
@@ -50,8 +69,23 @@ class Secrets:
             return f"{scheme} {MARK}"
         return MARK if value else ""
 
+    def _learn_cookies(self, response: Response) -> None:
+        for name, value in response.headers:
+            if name.lower() == "set-cookie":
+                cookie = value.partition(";")[0].partition("=")[2].strip().strip('"')
+                if len(cookie) >= _MIN_COOKIE:
+                    self.add(cookie)
+
+    def upstream(self, call: UpstreamCall) -> UpstreamCall:
+        """An upstream call as it may be kept: a gateway may send on what its client gave it."""
+        return replace(
+            call, headers=self.headers(call.headers), body=self.text(call.body), path=self.text(call.path)
+        )
+
     def exchange(self, seen: Exchange) -> Exchange:
         """The exchange as it may be kept."""
+        if seen.response is not None:
+            self._learn_cookies(seen.response)
         request = Request(
             seen.request.method,
             self.text(seen.request.url),
@@ -63,8 +97,15 @@ class Secrets:
             body = response.body
             chunks = response.chunks
             if self.data(body) != body:
-                # A secret may be cut by a read, so the whole body is cleaned as one piece.
-                last = chunks[-1].at if chunks else 0.0
-                chunks = (Chunk(last, self.data(body)),)
+                chunks = self._chunks(chunks)
             response = Response(response.status, self.headers(response.headers), chunks)
         return replace(seen, request=request, response=response)
+
+    def _chunks(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """The chunks without any secret, each with its own time; chunks that cut a secret in two become one."""
+        cleaned = tuple(Chunk(chunk.at, self.data(chunk.data)) for chunk in chunks)
+        whole = b"".join(chunk.data for chunk in cleaned)
+        if self.data(whole) == whole:
+            return cleaned
+        last = chunks[-1].at if chunks else 0.0
+        return (Chunk(last, self.data(b"".join(chunk.data for chunk in chunks))),)

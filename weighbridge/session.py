@@ -32,7 +32,7 @@ from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.report import document as report
 from weighbridge.suite import Check, judge_directly, load_checks
 from weighbridge.target import Target
-from weighbridge.verdict import Finding, Level
+from weighbridge.verdict import Finding, Level, at_least
 
 #: Gathered in every wired run, whatever the profiles, since the table of upstream POSTs rests on them.
 POSTS_PROBES = {
@@ -85,6 +85,7 @@ class RunSession:
             else baselines.load(options.baseline, self.catalogue, self.checks)
         )
         self.previous = None if options.diff is None else load_report(options.diff)
+        self._recorded = b""
         if self.target is not None:
             self.plan = make_plan(self.target, self.catalogue, options.profiles, options.selection)
         else:
@@ -158,23 +159,38 @@ class RunSession:
         )
 
     def document(self, judgement: Judgement) -> dict[str, Any]:
-        """The report."""
+        """The report; it names the evidence file by its hash, so that is made ready here too."""
         assert self.plan is not None and self.target is not None and self.evidence is not None  # noqa: S101, PT018
         compared = self.compared(judgement)
+        run = report.RunInfo(
+            self.id,
+            self.started.isoformat(timespec="seconds"),
+            time.monotonic() - self._clock,
+            self.options.settings.seed,
+        )
+        target = report.describe_target(self.target, self.plan.surfaces)
+        context = {
+            "id": run.id,
+            "started": run.started,
+            "duration": run.duration,
+            "seed": run.seed,
+            "profiles": self.plan.profiles,
+            "selection": {
+                "level": self.plan.selection.level.value,
+                "requirements": self.plan.selection.requirements,
+                "quick": self.plan.selection.quick,
+            },
+            "target": target,
+        }
+        self._recorded, summary = evidence_file.serialise(self.evidence, context)
         return report.build(
-            target=self.target,
+            target=target,
             plan=self.plan,
             evidence=self.evidence,
             judgement=judgement,
-            run=report.RunInfo(
-                self.id,
-                self.started.isoformat(timespec="seconds"),
-                time.monotonic() - self._clock,
-                self.options.settings.seed,
-            ),
-            generated=frozenset(
-                name for check in self.checks if check.binding.generated for name in check.probes
-            ),
+            run=run,
+            generated=generated_probes(self.checks),
+            recorded=summary,
             baseline=None if compared is None else compared.document(),
             changed=None
             if self.previous is None
@@ -205,26 +221,12 @@ class RunSession:
         Raises:
             HarnessError: a place that could be written to before the run cannot be any more.
         """
-        assert self.evidence is not None and self.plan is not None and self.target is not None  # noqa: S101, PT018
-        context = {
-            "id": self.id,
-            "started": self.started.isoformat(timespec="seconds"),
-            "seed": self.options.settings.seed,
-            "profiles": self.plan.profiles,
-            "selection": {
-                "level": self.plan.selection.level.value,
-                "requirements": self.plan.selection.requirements,
-                "quick": self.plan.selection.quick,
-            },
-            "target": document["target"],
-            "truncated": document["run"].get("truncated", ""),
-        }
         path = self.folder / "report.json"
         try:
             report.write(document, path)
             if self.options.json_file is not None:
                 report.write(document, self.options.json_file)
-            evidence_file.write(self.evidence, self.folder / "evidence.ndjson", context)
+            (self.folder / evidence_file.NAME).write_bytes(self._recorded)
         except OSError as error:
             raise HarnessError(
                 f"the results cannot be written to {error.filename or self.folder}: {error.strerror or error}; "
@@ -233,20 +235,70 @@ class RunSession:
         return path
 
 
-def judge_recorded(path: Path) -> tuple[Judgement, dict[str, Any], Evidence]:
+def generated_probes(checks: Sequence[Check]) -> frozenset[str]:
+    """The probes whose calls a generator makes."""
+    return frozenset(name for check in checks if check.binding.generated for name in check.probes)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recorded run, judged again with the checks of today."""
+
+    judgement: Judgement
+    plan: Plan
+    evidence: Evidence
+    context: Mapping[str, Any]
+    summary: evidence_file.Summary
+
+    def document(self) -> dict[str, Any]:
+        """The report that follows from the record."""
+        return report.build(
+            target=self.context["target"],
+            plan=self.plan,
+            evidence=self.evidence,
+            judgement=self.judgement,
+            run=report.RunInfo(
+                self.context["id"],
+                self.context["started"],
+                self.context.get("duration", self.evidence.duration),
+                self.context["seed"],
+            ),
+            generated=generated_probes(load_checks()),
+            recorded=self.summary,
+        )
+
+
+def judge_again(path: Path) -> Recorded:
     """Judge recorded evidence with the checks of today.
 
     Args:
         path: a run's folder, or its evidence file.
 
-    Returns:
-        the judgement, the recorded context, the evidence.
-
     Raises:
         UsageError: there is no whole evidence.
     """
-    file = path / "evidence.ndjson" if path.is_dir() else path
-    evidence, context = evidence_file.read(file)
+    file = path / evidence_file.NAME if path.is_dir() else path
+    evidence, context, summary = evidence_file.read(file)
+    plan = _recorded_plan(context, file)
+    checks = load_checks()
+    findings = {
+        check.id: judge_directly(check, evidence.observations, evidence.facts)
+        for check in checks
+        if plan.wants(check)
+    }
+    judgement = judge_rows(
+        plan, load_catalogue(), checks, findings, evidence.facts.features, truncated=bool(evidence.truncated)
+    )
+    return Recorded(judgement, plan, evidence, context, summary)
+
+
+def judge_recorded(path: Path) -> tuple[Judgement, Mapping[str, Any], Evidence]:
+    """As `judge_again`: the judgement, the recorded context, the evidence."""
+    recorded = judge_again(path)
+    return recorded.judgement, recorded.context, recorded.evidence
+
+
+def _recorded_plan(context: Mapping[str, Any], file: Path) -> Plan:
     catalogue = load_catalogue()
     raw = context["selection"]
     selection = Selection(Level(raw["level"]), tuple(raw["requirements"]), bool(raw["quick"]))
@@ -257,21 +309,14 @@ def judge_recorded(path: Path) -> tuple[Judgement, dict[str, Any], Evidence]:
         profile = catalogue.profile(name)
         surfaces.append(profile.surface)
         rows[name] = tuple(
-            row for row in profile.levels if not selection.requirements or row in selection.requirements
+            row
+            for row, level in profile.levels.items()
+            if at_least(level, selection.level)
+            and (not selection.requirements or row in selection.requirements)
         )
     if not set(surfaces) <= set(known):
         raise UsageError(f"{file}: the record names a profile whose surface it does not hold")
-    plan = Plan(tuple(context["profiles"]), rows, tuple(dict.fromkeys(surfaces)), selection)
-    checks = load_checks()
-    findings = {
-        check.id: judge_directly(check, evidence.observations, evidence.facts)
-        for check in checks
-        if plan.wants(check)
-    }
-    judgement = judge_rows(
-        plan, catalogue, checks, findings, evidence.facts.features, truncated=bool(evidence.truncated)
-    )
-    return judgement, context, evidence
+    return Plan(tuple(context["profiles"]), rows, tuple(dict.fromkeys(surfaces)), selection)
 
 
 def load_report(path: Path) -> dict[str, Any]:

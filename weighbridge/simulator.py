@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weighbridge import tolerances
+from weighbridge.clock import Ping
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Ending, Request, UpstreamCall
 from weighbridge.wire import Timeouts, exchange
@@ -42,6 +43,7 @@ def _upstream_call(raw: Mapping[str, Any]) -> UpstreamCall:
         finished_ns=raw.get("finished_ns"),
         head_sent_ns=raw.get("head_sent_ns"),
         first_content_ns=raw.get("first_content_ns"),
+        writes_us=tuple(int(at) for at in raw.get("writes_us") or ()),
     )
 
 
@@ -75,6 +77,26 @@ class SimulatorControl:
     async def health(self) -> None:
         """Make sure that a simulator listens there."""
         answer = await self._json("GET", "/health")
+        self._require_simulator(answer)
+
+    async def pings(self, epoch: float, count: int = 5) -> tuple[Ping, ...]:
+        """What the simulator's clock shows between two moments of ours, several times.
+
+        Args:
+            epoch: `time.perf_counter()` at the start of the run.
+            count: how many.
+        """
+        made = []
+        for _ in range(count):
+            seen = await exchange(
+                Request("GET", f"{self.url}/_wb/health", (), b""), id="ping", epoch=epoch, timeouts=_TIMEOUTS
+            )
+            shown = seen.json.get("monotonic_ns") if isinstance(seen.json, dict) else None
+            if isinstance(shown, int):
+                made.append(Ping(seen.started, seen.started + seen.ended_at, shown))
+        return tuple(made)
+
+    def _require_simulator(self, answer: Mapping[str, Any]) -> None:
         if answer.get("service") != "weighbridge-simulator":
             raise HarnessError(
                 f"what listens at {self.url} is not a weighbridge simulator; correct upstream.simulator"

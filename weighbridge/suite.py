@@ -168,6 +168,13 @@ def judge_directly(check: Check, observations: Mapping[str, Observation], facts:
         blocked = unavailable(observation)
         if blocked is not None:
             return blocked
+        if any(call.cut for call in observation.calls):
+            return Finding(
+                Outcome.NOT_VERIFIED,
+                observed=f"the record keeps only part of a body that the probe {name} saw",
+                missing="the whole body",
+                inside_scope=True,
+            )
         arguments[name] = observation
     judge = Judge(facts)
     try:

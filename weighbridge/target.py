@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -102,7 +102,11 @@ class Balance:
 
 @dataclass(frozen=True)
 class Target:
-    """A deployment, as its file describes it."""
+    """A deployment, as its file describes it.
+
+    Attributes:
+        variables: values of the variables in the file whose names say that they are secret.
+    """
 
     name: str
     profiles: tuple[str, ...]
@@ -128,6 +132,7 @@ class Target:
     ca_file: str | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
+    variables: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def by_options(self) -> bool:
@@ -145,9 +150,10 @@ class Target:
         """Every secret of the file, so that evidence can be redacted when it is written."""
         keys = {principal.key for principal in self.principals.values()}
         hooks = [*self.accounts.values(), *self.hooks.values(), *(b.hook for b in self.balance.values())]
-        keys |= {
-            value.rpartition(" ")[2] for hook in hooks for name, value in hook.headers if _is_secret(name)
-        }
+        headers = [pair for hook in hooks for pair in hook.headers]
+        headers += [pair for surface in self.surfaces.values() for pair in surface.headers]
+        keys |= {value.rpartition(" ")[2] for name, value in headers if _is_secret(name)}
+        keys |= {value for name, value in headers if "cookie" in name.lower()} | self.variables
         return frozenset(key for key in keys if len(key) >= 4)
 
 
@@ -299,9 +305,21 @@ def from_document(document: Mapping[str, Any], path: str, variables: Mapping[str
         raise _explain(path, errors[0])
     _refuse_literal_secrets(document, path)
     try:
-        return _convert(_expand(document, path, "", variables), path)
+        target = _convert(_expand(document, path, "", variables), path)
     except ValueError as error:
         raise TargetFileError(f"{path}: {error}") from error
+    return replace(target, variables=_secret_values(document, variables))
+
+
+_SECRET_WORDS = frozenset({"KEY", "TOKEN", "SECRET", "PASSWORD", "COOKIE", "CREDENTIAL", "AUTH"})
+
+
+def _secret_values(document: Mapping[str, Any], variables: Mapping[str, str]) -> frozenset[str]:
+    """What the file's variables stand for whose names hold a word such as KEY or TOKEN."""
+    used = _VARIABLE.findall(json.dumps(document, ensure_ascii=False))
+    return frozenset(
+        variables.get(name, default) for name, default in used if _SECRET_WORDS & set(name.split("_"))
+    )
 
 
 def _pairs(mapping: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

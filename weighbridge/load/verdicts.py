@@ -170,7 +170,12 @@ def document(
         beyond: title, message and evidence of what belongs to no requirement.
     """
     made = report.build(
-        target=target, plan=rows, evidence=evidence, judgement=judgement, run=run, generated=frozenset()
+        target=report.describe_target(target, rows.surfaces),
+        plan=rows,
+        evidence=evidence,
+        judgement=judgement,
+        run=run,
+        generated=frozenset(),
     )
     calls = streams + len(evidence.preflight)
     made["spent"] |= {"calls": calls, "directed": len(evidence.preflight), "generated": streams}

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge import __version__
-from weighbridge.capabilities import capabilities
+from weighbridge.capabilities import CAPABILITIES, capabilities
 from weighbridge.catalogue import EDITION
 from weighbridge.engine import Evidence
 from weighbridge.errors import UsageError
 from weighbridge.evidence import Call
+from weighbridge.evidence_file import Summary, without_surrogates
 from weighbridge.judgement import Claim, Judgement, RowResult
 from weighbridge.plan import Plan
+from weighbridge.redaction import Secrets
+from weighbridge.report import money
 from weighbridge.report.curl import curl
 from weighbridge.target import Target
 from weighbridge.verdict import Verdict
@@ -88,6 +91,7 @@ def _row(result: RowResult, calls: Mapping[str, Call]) -> dict[str, Any]:
     shown = next((calls[ref] for ref in finding.evidence if ref in calls), None)
     return {
         "id": row.id,
+        "area": row.area,
         "title": row.title,
         "level": result.level.value,
         "verdict": result.verdict.value,
@@ -112,6 +116,7 @@ def _row(result: RowResult, calls: Mapping[str, Call]) -> dict[str, Any]:
                 "surface": check.surface,
                 "outcome": check.finding.outcome.value,
                 "message": check.finding.message,
+                "evidence": list(check.finding.evidence),
             }
             for check in result.checks
         ],
@@ -133,12 +138,29 @@ def _claim(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _target(target: Target, surfaces: Sequence[str]) -> dict[str, Any]:
+def _remedies(judgement: Judgement) -> list[dict[str, Any]]:
+    """Which missing thing would turn which rows into verdicts; capabilities first, with how to declare them."""
+    rows: dict[str, list[str]] = {}
+    for result in judgement.rows:
+        if result.verdict is Verdict.NOT_VERIFIED and not result.requirement.not_checked:
+            rows.setdefault(result.finding.missing or result.finding.message, []).append(
+                result.requirement.id
+            )
+    ordered = sorted(rows.items(), key=lambda item: (item[0] not in CAPABILITIES, -len(item[1]), item[0]))
+    return [
+        {"missing": name, "how": CAPABILITIES.get(name.partition(" ")[0], ""), "requirements": ids}
+        for name, ids in ordered
+    ]
+
+
+def describe_target(target: Target, surfaces: Sequence[str]) -> dict[str, Any]:
+    """What a report says about the target; without the secrets that its URLs may hold."""
+    secrets = Secrets(target.secrets())
     return {
         "name": target.name,
         "place": target.place,
         "identity": dict(target.identity),
-        "surfaces": {name: surface.url for name, surface in target.surfaces.items()},
+        "surfaces": {name: secrets.text(surface.url) for name, surface in target.surfaces.items()},
         "models": dict(target.models),
         "retry_policy": target.retry_policy,
         "capabilities": [
@@ -151,7 +173,7 @@ def _target(target: Target, surfaces: Sequence[str]) -> dict[str, Any]:
 
 def build(
     *,
-    target: Target,
+    target: Mapping[str, Any],
     plan: Plan,
     evidence: Evidence,
     judgement: Judgement,
@@ -159,11 +181,12 @@ def build(
     generated: frozenset[str],
     baseline: Mapping[str, Any] | None = None,
     changed: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    recorded: Summary | None = None,
 ) -> dict[str, Any]:
     """The report of a run, footer included.
 
     Args:
-        target: what was judged.
+        target: what was judged, as `describe_target` gives it.
         plan: what was to be judged.
         evidence: what was observed.
         judgement: what it means.
@@ -171,6 +194,7 @@ def build(
         generated: probes whose calls were made by a generator.
         baseline: how the run compares with the operator's baseline.
         changed: yields what changed since an earlier run, from the report as built so far.
+        recorded: the evidence file that goes with the report; None where there is none.
     """
     groups = [(item.probe, call) for item in evidence.observations.values() for call in item.calls]
     calls = [call for _, call in groups]
@@ -193,7 +217,7 @@ def build(
             "scope": "partial" if plan.selection.partial or evidence.truncated else "full",
             **({"truncated": evidence.truncated} if evidence.truncated else {}),
         },
-        "target": _target(target, plan.surfaces),
+        "target": target,
         "spent": {
             "calls": len(every),
             "directed": len(every) - made - contending,
@@ -206,7 +230,21 @@ def build(
         },
         "upstream_posts": _situations(calls),
         "unwired_models": list(evidence.unwired),
+        "evidence": None
+        if recorded is None
+        else {
+            "file": recorded.name,
+            "sha256": recorded.sha256,
+            "bytes": recorded.size,
+            "exchanges": recorded.exchanges,
+            "cut_bodies": recorded.cut_bodies,
+        },
+        "clock": None
+        if evidence.clock is None
+        else {"uncertainty_s": round(evidence.clock.uncertainty_s, 9), "pings": evidence.clock.pings},
         "requirements": [_row(row, by_id) for row in judgement.rows],
+        "remedies": _remedies(judgement),
+        "money": {"histories": money.histories(evidence), "boundary": money.boundary(evidence)},
         "counts": {verdict.value: judgement.counts.get(verdict, 0) for verdict in Verdict},
         "claims": [_claim(claim) for claim in judgement.claims],
     }
@@ -216,7 +254,11 @@ def build(
         document["baseline"] = baseline
     if changed is not None:
         document["diff"] = changed(document)
-    document["footer"] = footer(document)
+    try:
+        document["footer"] = footer(document)
+    except UnicodeEncodeError:  # a reply's JSON held half of a surrogate pair, which no file can
+        document = without_surrogates(document)
+        document["footer"] = footer(document)
     return document
 
 
