@@ -36,8 +36,12 @@ def test_an_entry_tells_what_arrived_and_what_was_sent(client: Client, token: To
     found = client.entry(name)
     raw = json.dumps(body).encode()
     times = ["arrived_ns", "head_sent_ns", "first_content_ns", "finished_ns"]
+    arrived, finished = found["arrived_ns"], found["finished_ns"]
     moments = [before, *(found.pop(moment) for moment in times), time.monotonic_ns()]
     assert moments == sorted(moments)
+    writes = found.pop("writes_us")
+    assert writes == sorted(writes)
+    assert 0 <= writes[0] <= writes[-1] <= (finished - arrived) // 1000
     assert found.pop("seq") > 0
     sent = found.pop("headers")
     assert found == {
