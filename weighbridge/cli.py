@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-from weighbridge import __version__, target_commands
+from weighbridge import __version__, report_commands, target_commands
 from weighbridge.engine import Settings
 from weighbridge.errors import ExitCode, WeighbridgeError
 from weighbridge.plan import Selection
+from weighbridge.report_commands import Allure, Badge, Html, Junit, Markdown, Sarif
 from weighbridge.verdict import Level
 
 app = typer.Typer(
@@ -77,13 +78,17 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder for report and evidence")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write report.json here too")] = None,
-    allure: Annotated[
-        Path | None, typer.Option("--allure", help="write Allure results into this folder")
-    ] = None,
+    junit: Junit = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    sarif: Sarif = None,
+    badge: Badge = None,
+    allure: Allure = None,
     key_env: KeyEnv = None,
     model: Model = None,
 ) -> None:
     """Judge a deployment; without --target the embedded simulator and reference gateway."""
+    from weighbridge.report.views import ViewPaths
     from weighbridge.run import resolve_target
     from weighbridge.run import run as run_options
     from weighbridge.session import RunOptions
@@ -104,6 +109,7 @@ def run(
         out=out,
         json_file=json_file,
         allure=allure,
+        views=ViewPaths(junit=junit, html=html, markdown=markdown, sarif=sarif, badge=badge),
         baseline=baseline,
         diff=diff,
     )
@@ -145,21 +151,6 @@ def list_(
     width = max((len(str(row["id"])) for row in rows), default=0)
     for row in rows:
         typer.echo(f"{row['id']:<{width}}  {row['title']}")
-
-
-@app.command()
-def judge(
-    recorded: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a run, or its evidence.ndjson")],
-) -> None:
-    """Judge recorded evidence again, offline, with the checks of this version."""
-    from weighbridge.judgement import exit_code
-    from weighbridge.report.rejudge import rejudge_lines
-    from weighbridge.session import judge_recorded
-
-    judgement, context, _ = judge_recorded(recorded)
-    for line in rejudge_lines(judgement, context):
-        typer.echo(line)
-    raise typer.Exit(int(exit_code(judgement, require_claim=False)))
 
 
 @app.command()
@@ -261,6 +252,7 @@ def load(
 
 
 target_commands.register(app)
+report_commands.register(app)
 
 
 @app.callback(invoke_without_command=True)

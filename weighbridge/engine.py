@@ -151,8 +151,8 @@ def _seen(lab: Lab, error: str | None = None) -> Observation:
         readings=tuple(lab.readings),
         missing=tuple(lab.missing.items()),
         contaminated=tuple(lab.contaminated),
-        notes=tuple(map(shared.secrets.text, lab.notes)),
-        error=None if error is None else shared.secrets.text(error),
+        notes=tuple(map(lab.shared.secrets.text, lab.notes)),
+        error=None if error is None else lab.shared.secrets.text(error),
     )
 
 
@@ -207,7 +207,7 @@ async def gather(
             pings += await shared.control.pings(shared.epoch)
         except WeighbridgeError as error:
             # Without the upstream side nothing that was seen can be judged, but it stays evidence.
-            truncated = truncated or str(error)
+            truncated = truncated or shared.secrets.text(str(error))
             observations = {name: item.cut_short() for name, item in observations.items()}
         else:
             observations = {name: join(item, seen, first.unwired) for name, item in observations.items()}

@@ -90,6 +90,7 @@ def _require_places(options: RunOptions, session: RunSession) -> None:
         require_file("--json", options.json_file)
     if options.allure is not None:
         require_folder("--allure", options.allure)
+    options.views.require()
 
 
 def run(options: RunOptions) -> ExitCode:

@@ -30,10 +30,13 @@ from weighbridge.errors import ExitCode, HarnessError, UsageError, strongest
 from weighbridge.judgement import Judgement, exit_code, judge_rows
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.report import document as report
+from weighbridge.report.views import ViewPaths, write_views
 from weighbridge.suite import Check, judge_directly, load_checks
 from weighbridge.target import Target
 from weighbridge.verdict import Finding, Level, at_least
 
+#: The page beside report.json.
+PAGE = "report.html"
 #: Gathered in every wired run, whatever the profiles, since the table of upstream POSTs rests on them.
 POSTS_PROBES = {
     "chat": ("chat_replies", "chat_upstream_failures"),
@@ -63,6 +66,7 @@ class RunOptions:
     allure: Path | None = None
     baseline: Path | None = None
     diff: Path | None = None
+    views: ViewPaths = field(default_factory=ViewPaths)
 
 
 class RunSession:
@@ -216,7 +220,10 @@ class RunSession:
         return strongest([code, ExitCode.INTERRUPTED if cut == INTERRUPTED else ExitCode.UNREACHABLE])
 
     def write(self, document: Mapping[str, Any]) -> Path:
-        """Write report.json and the evidence; returns the report's path.
+        """Write report.json, the evidence, the page to read and what other views were asked for.
+
+        Returns:
+            the path of report.json.
 
         Raises:
             HarnessError: a place that could be written to before the run cannot be any more.
@@ -226,12 +233,14 @@ class RunSession:
             report.write(document, path)
             if self.options.json_file is not None:
                 report.write(document, self.options.json_file)
-            (self.folder / evidence_file.NAME).write_bytes(self._recorded)
+            report.replace_file(self.folder / evidence_file.NAME, self._recorded)
         except OSError as error:
             raise HarnessError(
                 f"the results cannot be written to {error.filename or self.folder}: {error.strerror or error}; "
                 "make room or choose another --out or --json"
             ) from error
+        write_views(ViewPaths(html=self.folder / PAGE), document, self.evidence)
+        write_views(self.options.views, document, self.evidence)
         return path
 
 

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING
 import allure
 import pytest
 
-from weighbridge.evidence import Call
-from weighbridge.report.curl import curl
+from weighbridge.report.told import told
 from weighbridge.suite import binding_of
 
 if TYPE_CHECKING:
     from weighbridge.session import RunSession
-
-_MAX_BODY = 16 * 1024
 
 
 class AllureLabels:
@@ -64,15 +61,4 @@ class AllureLabels:
         }
         for ref in finding.evidence[:3]:
             if ref in calls:
-                allure.attach(_told(calls[ref]), name=ref, attachment_type=allure.attachment_type.TEXT)
-
-
-def _told(call: Call) -> str:
-    """An exchange as text: how to repeat it, and what came back."""
-    seen = call.exchange
-    lines = [curl(call), "", f"ending: {seen.ending} {seen.detail}".rstrip()]
-    if seen.response is not None:
-        lines.append(f"HTTP {seen.response.status}")
-        lines += [f"{name}: {value}" for name, value in seen.response.headers]
-        lines += ["", seen.response.text[:_MAX_BODY]]
-    return "\n".join(lines)
+                allure.attach(told(calls[ref]), name=ref, attachment_type=allure.attachment_type.TEXT)

@@ -253,3 +253,6 @@ def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iter
     yield from _changes(document.get("diff"))
     if path is not None:
         yield f"Report: {path}"
+        page = path.with_name("report.html")
+        if page.exists():
+            yield f"To read: {page}"

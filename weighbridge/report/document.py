@@ -312,9 +312,19 @@ def _temporary(path: Path) -> Path:
     return path.with_suffix(path.suffix + ".part")
 
 
-def write(document: Mapping[str, Any], path: Path) -> None:
-    """Write a report so that a reader never sees half of it."""
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
-    temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_bytes(data)
     temporary.replace(path)
+
+
+def serialised(document: Mapping[str, Any]) -> bytes:
+    """The report as the bytes of its file."""
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write(document: Mapping[str, Any], path: Path) -> None:
+    """Write a report so that a reader never sees half of it."""
+    replace_file(path, serialised(document))

@@ -107,9 +107,10 @@ def boundary(evidence: Evidence) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for observation in evidence.observations.values():
         names = dict.fromkeys(
-            call.situation
+            situation
             for call in observation.calls
-            if call.situation.startswith(_BOUNDARY) and call.situation.removeprefix(_BOUNDARY).isdigit()
+            for situation in sorted(call.situations)
+            if situation.startswith(_BOUNDARY) and situation.removeprefix(_BOUNDARY).isdigit()
         )
         for name in names:
             rows += _boundary_rows(observation, name, evidence.facts)
