@@ -17,6 +17,7 @@ from yarl import URL
 
 from mock_upstreams.answers import Providers, Received
 from mock_upstreams.config import SimulatorConfig
+from mock_upstreams.errors import MEDIA
 from mock_upstreams.journal import Entry, Journal
 from mock_upstreams.pacing import Wheel
 from mock_upstreams.plans import Plan
@@ -133,7 +134,7 @@ class Exchanges:
             body=body,
             token=token,
             credential=entry.credential,
-            origin=self._origin(head),
+            origin=self._origin(head) if entry.provider == MEDIA else "",
             anthropic_version="anthropic-version" in head.headers,
         )
         try:
@@ -157,6 +158,7 @@ class Exchanges:
         )
 
     def _origin(self, head: Head) -> str:
+        """The address at which a media job was submitted is where its files will be."""
         host = head.headers.get("host", "")
         return f"http://{host}" if _HOST.fullmatch(host) else self._url()
 
@@ -170,5 +172,8 @@ def _credential(head: Head) -> str | None:
     key = head.headers.get("x-api-key")
     if key:
         return key
-    found = _BEARER.fullmatch(head.headers.get("authorization", "").strip())
+    given = head.headers.get("authorization", "")
+    if given.startswith("Bearer ") and given[7:8].strip():
+        return given[7:].rstrip()
+    found = _BEARER.fullmatch(given.strip())
     return found[1] if found else None

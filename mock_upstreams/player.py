@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from mock_upstreams.journal import Entry
-from mock_upstreams.pacing import Wheel
+from mock_upstreams.pacing import AT_ONCE, Wheel
 from mock_upstreams.plans import Ending, Event, Kind, Plan, Script
 from mock_upstreams.wire import CallerLeft, Wire
 
@@ -141,12 +141,14 @@ class Player:
             wire.keep_alive = False
         if plan.status is not None:
             self._head = wire.head(plan.status, plan.headers, plan.length)
-        if self._merge and plan.pace.is_instant and plan.fault is None and len(plan.events) <= _BURST:
+        instant = plan.pace is AT_ONCE or plan.pace.is_instant
+        few = _BURST if self._merge else 1
+        if instant and plan.fault is None and len(plan.events) <= few:
             self._phase = self._send_whole
             return
         self._events = wire.framed(plan.events)
         self._event = next(self._events, None)
-        if not plan.pace.is_instant:
+        if not instant:
             self._start = now
             self._paced = True
             self._offsets = plan.pace.offsets()
@@ -154,7 +156,7 @@ class Player:
         self._phase = self._send
 
     def _send_whole(self, now: float) -> float | None:
-        """Nothing is paced or broken, and writes are merged: all of it is one write."""
+        """Nothing is paced or broken, and all of it goes out together: one write."""
         if self.wire.is_clogged():
             return now + _CLOGGED_RETRY_S
         events = self._plan.events
