@@ -19,6 +19,9 @@ from mock_upstreams.refusals import Refusal, bad_request
 
 PREFIX: Final = "/_wb/"
 SERVICE: Final = "weighbridge-simulator"
+FOLLOW: Final = "/_wb/journal/stream"
+"""GET: the journal as NDJSON that goes on; answered by the server itself, since it takes its time."""
+NDJSON_TYPE: Final = ("content-type", "application/x-ndjson")
 _PAGE: Final = 1000
 _MAX_IDS: Final = 10_000
 
@@ -43,7 +46,8 @@ class Controls:
     def answer(self, method: str, path: str, query: str, body: bytes) -> Document:
         """The answer to one control request; a mistake in it is told in one sentence."""
         try:
-            return json_document(200, _operation(method, path)(self, query, body))
+            found = _operation(method, path)(self, query, body)
+            return found if isinstance(found, Document) else json_document(200, found)
         except Refusal as refusal:
             return json_document(refusal.status, {"error": {"message": refusal.message}})
 
@@ -60,7 +64,7 @@ def _faults(controls: Controls, query: str, body: bytes) -> Json:
 
 def _cursor(controls: Controls, query: str, body: bytes) -> Json:
     del query, body
-    return {"seq": controls.journal.seq}
+    return {"seq": controls.journal.seq, "bytes": controls.journal.size_bytes}
 
 
 def _reset(controls: Controls, query: str, body: bytes) -> Json:
@@ -70,12 +74,27 @@ def _reset(controls: Controls, query: str, body: bytes) -> Json:
     return {"seq": controls.journal.seq}
 
 
+def _asked(query: str, *known: str) -> dict[str, str]:
+    asked = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise bad_request(f"unknown parameter {unknown[0][:64]!r}; known: {', '.join(known)}")
+    return asked
+
+
+def read_since(query: str) -> int:
+    """The cursor that a reader of the journal starts from. Raises Refusal."""
+    return _count("since", _asked(query, "since").get("since", "0"))
+
+
+def _export(controls: Controls, query: str, body: bytes) -> Document:
+    del body
+    return Document(200, b"".join(controls.journal.ndjson(read_since(query))), (NDJSON_TYPE,))
+
+
 def _page(controls: Controls, query: str, body: bytes) -> Json:
     del body
-    asked = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
-    unknown = sorted(set(asked) - {"since", "limit"})
-    if unknown:
-        raise bad_request(f"unknown parameter {unknown[0][:64]!r}; known: since, limit")
+    asked = _asked(query, "since", "limit")
     since = _count("since", asked.get("since", "0"))
     limit = min(_count("limit", asked.get("limit", str(_PAGE))), _PAGE)
     return _listing(controls, controls.journal.since(since, limit))
@@ -116,12 +135,13 @@ def _operation(method: str, path: str) -> "_Operation":
     return by_method[method]
 
 
-_Operation = Callable[[Controls, str, bytes], dict[str, Any]]
+_Operation = Callable[[Controls, str, bytes], dict[str, Any] | Document]
 _OPERATIONS: Final[dict[str, dict[str, _Operation]]] = {
     "/_wb/health": {"GET": _health},
     "/_wb/faults": {"GET": _faults},
     "/_wb/reset": {"POST": _reset},
     "/_wb/journal": {"GET": _page},
+    "/_wb/journal/export": {"GET": _export},
     "/_wb/journal/cursor": {"GET": _cursor},
     "/_wb/journal/query": {"POST": _query},
 }

@@ -5,20 +5,27 @@ bounded by number and by bytes; what falls out is counted, so that a reader know
 """
 
 import hashlib
+import itertools
+import logging
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import orjson
+
+_LOG: Final = logging.getLogger("mock_upstreams")
 
 BODY_KEPT: Final = 64 * 1024
 """Bytes of a request body that an entry keeps."""
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
-_ENTRY_OVERHEAD: Final = 1024
 WRITES_KEPT: Final = 256
 """Writes of an answer whose time an entry keeps."""
+_ENTRY_OVERHEAD: Final = 1024 + 8 * WRITES_KEPT
+_HEADER_OVERHEAD: Final = 128
 
 
 def masked(value: str) -> str:
@@ -82,8 +89,10 @@ class Entry:
 
     @property
     def weight(self) -> int:
-        """Bytes that this entry is held to cost."""
-        return _ENTRY_OVERHEAD + len(self.body)
+        """Bytes that this entry is held to cost: what callers decide the length of, and what Python adds."""
+        headers = sum(map(len, itertools.chain.from_iterable(self.raw_headers)))
+        called = len(self.path) + len(self.query) + len(self.token or "")
+        return _ENTRY_OVERHEAD + _HEADER_OVERHEAD * len(self.raw_headers) + headers + called + len(self.body)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -115,6 +124,10 @@ class Entry:
             "writes_us": self.writes_us.tolist(),
         }
 
+    def as_line(self) -> bytes:
+        """The same as one line of NDJSON."""
+        return orjson.dumps(self.as_json()) + b"\n"
+
 
 def credential_digest(credential: str | None) -> str | None:
     """Tells credentials apart without showing them: 16 hex digits of their SHA-256."""
@@ -131,6 +144,32 @@ def _readable_headers(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
         value = masked(value) if name in _SECRET_HEADERS else value
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+class Follower:
+    """Hands out entries as lines of NDJSON, each once and as soon as it is finished.
+
+    An entry that the journal drops meanwhile is still handed out; one dropped before it was looked at is not, and the
+    next line says how many there were: {"missed": N}.
+    """
+
+    def __init__(self, journal: "Journal", since: int) -> None:
+        self._journal = journal
+        self._seq = since
+        self._open: list[Entry] = []
+
+    def lines(self) -> list[bytes]:
+        """What has been finished since the last call."""
+        arrived = self._journal.since(self._seq)
+        found: list[bytes] = []
+        if arrived:
+            missed = arrived[0].seq - self._seq - 1
+            if missed > 0:
+                found.append(orjson.dumps({"missed": missed}) + b"\n")
+            self._seq = arrived[-1].seq
+        waiting = self._open + arrived
+        self._open = [entry for entry in waiting if entry.ending == "open"]
+        return found + [entry.as_line() for entry in waiting if entry.ending != "open"]
 
 
 @dataclass(slots=True)
@@ -153,6 +192,12 @@ class Journal:
         if entry.id is not None:
             self._by_id.setdefault(entry.id, deque()).append(entry)
         while len(self._entries) > self.capacity or self._weight > self.capacity_bytes:
+            if not self.dropped:
+                _LOG.warning(
+                    "the journal is full (%d entries, %d bytes) and drops the oldest from here on",
+                    len(self._entries),
+                    self._weight,
+                )
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
@@ -164,6 +209,11 @@ class Journal:
             same_id.popleft()
             if not same_id:
                 del self._by_id[entry.id]
+
+    @property
+    def size_bytes(self) -> int:
+        """What the entries are held to cost together."""
+        return self._weight
 
     def with_ids(self, ids: Iterable[str]) -> list[Entry]:
         found = [entry for name in set(ids) for entry in self._by_id.get(name, ())]
@@ -181,6 +231,13 @@ class Journal:
             found.append(entry)
         found.reverse()
         return found if limit is None else found[:limit]
+
+    def ndjson(self, since: int) -> Iterator[bytes]:
+        """Entries after `since` as lines of JSON, oldest first; a first line tells of entries that were dropped."""
+        if self.dropped:
+            yield orjson.dumps({"dropped": self.dropped}) + b"\n"
+        for entry in self.since(since):
+            yield entry.as_line()
 
     def clear(self) -> None:
         self._entries.clear()

@@ -62,13 +62,13 @@ class Run:
         kind, openings, ending = self.kind, self._openings(), self.after + b"\r\n"
         return ((kind, openings[len(piece)] + piece + ending) for piece in self.pieces)
 
-    def joined(self) -> bytes:
-        """All events, each in a chunk of its own, as one string."""
+    def chunks(self) -> list[bytes]:
+        """All events, each in a chunk of its own, in parts that only have to be joined."""
         openings, ending = self._openings(), self.after + b"\r\n"
         if len(openings) == 1:
             (opening,) = openings.values()
-            return opening + (ending + opening).join(self.pieces) + ending
-        return b"".join([openings[len(piece)] + piece + ending for piece in self.pieces])
+            return [opening, (ending + opening).join(self.pieces), ending]
+        return [part for piece in self.pieces for part in (openings[len(piece)], piece, ending)]
 
     def _openings(self) -> dict[int, bytes]:
         """What goes before a piece, by its length: the size of the chunk, and `before`."""
@@ -106,9 +106,16 @@ class Script(Collection[Event]):
                 kind, data = part
                 yield kind, chunk(data)
 
-    def joined(self) -> bytes:
-        """What `chunked` yields, as one string."""
-        return b"".join([part.joined() if isinstance(part, Run) else chunk(part[1]) for part in self._parts])
+    def joined(self, before: bytes, after: bytes) -> bytes:
+        """What `chunked` yields as one string, between two others: copied once, since it may be long."""
+        parts = [before]
+        for part in self._parts:
+            if isinstance(part, Run):
+                parts += part.chunks()
+            else:
+                parts.append(chunk(part[1]))
+        parts.append(after)
+        return b"".join(parts)
 
     @property
     def pieces(self) -> int:

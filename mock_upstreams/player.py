@@ -160,7 +160,10 @@ class Player:
         if self.wire.is_clogged():
             return now + _CLOGGED_RETRY_S
         events = self._plan.events
-        self._write(self.wire.joined(events))
+        data = self.wire.joined(self._head, events)
+        self._note_head()
+        self.wire.write(data)
+        self._entry.wrote(time.monotonic_ns())
         if isinstance(events, Script) and (pieces := events.pieces):
             self._entry.first_content_ns = self._entry.head_sent_ns
             self._entry.events_sent = pieces
@@ -227,11 +230,14 @@ class Player:
     def _write(self, data: bytes) -> None:
         if self._head:
             data = self._head + data
-            self._head = b""
-            self._entry.status = self._plan.status
-            self._entry.head_sent_ns = time.monotonic_ns()
+            self._note_head()
         if data:
             self.wire.write(data)
+
+    def _note_head(self) -> None:
+        self._head = b""
+        self._entry.status = self._plan.status
+        self._entry.head_sent_ns = time.monotonic_ns()
 
     def _end(self, now: float) -> float | None:
         plan = self._plan

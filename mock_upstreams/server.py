@@ -18,11 +18,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from mock_upstreams import direct
 from mock_upstreams.answers import Providers
 from mock_upstreams.config import SimulatorConfig
-from mock_upstreams.control import PREFIX, Controls
+from mock_upstreams.control import FOLLOW, NDJSON_TYPE, PREFIX, Controls, read_since
 from mock_upstreams.exchanges import Exchanges, Head, too_large
-from mock_upstreams.journal import Journal
+from mock_upstreams.journal import Follower, Journal
 from mock_upstreams.pacing import Wheel
-from mock_upstreams.plans import document_plan
+from mock_upstreams.plans import chunk, document_plan, json_document
 from mock_upstreams.player import Player
 from mock_upstreams.refusals import Refusal
 from mock_upstreams.routes import find_place
@@ -32,6 +32,7 @@ _HTTP_LOG: Final = logging.getLogger("mock_upstreams.http")
 _BACKLOG: Final = 4096
 _STOP_LIMIT_S: Final = 5.0
 _LINGER_S: Final = 2.0
+_FOLLOW_S: Final = 0.02
 _CALLERS_FAULT: Final = (HttpProcessingError, web.RequestPayloadError)
 
 
@@ -144,7 +145,9 @@ class Simulator:
         try:
             head = _head(request)
             wire = Wire(request.transport, is_11=head.is_11, keep_alive=head.keep_alive)
-            if head.url.raw_path.startswith(PREFIX):
+            if head.url.raw_path == FOLLOW and head.method == "GET":
+                await self._follow(head, wire)
+            elif head.url.raw_path.startswith(PREFIX):
                 await self._control(request, head, wire, exchanges)
             else:
                 await self._serve(request, head, wire, exchanges)
@@ -196,6 +199,24 @@ class Simulator:
             plan = document_plan(self._controls.answer(entry.method, entry.path, entry.query, body))
         over = asyncio.Event()
         await self._played(exchanges.player(plan, wire, entry, over.set), over)
+
+    async def _follow(self, head: Head, wire: Wire) -> None:
+        """The journal as it grows, until the reader leaves or the simulator stops."""
+        try:
+            follower = Follower(self.journal, read_since(head.url.raw_query_string))
+        except Refusal as refusal:
+            body = json_document(refusal.status, {"error": {"message": refusal.message}})
+            wire.write(wire.head(body.status, body.headers, len(body.body)) + body.body)
+            return
+        wire.write(wire.head(200, (NDJSON_TYPE,), None))
+        while True:
+            lines = follower.lines() if not wire.is_clogged() else []
+            if lines:
+                data = b"".join(lines)
+                wire.write(chunk(data) if wire.chunked else data)
+            elif wire.is_gone:
+                raise CallerLeft
+            await asyncio.sleep(_FOLLOW_S)
 
     async def _body(self, request: web.BaseRequest, wire: Wire) -> bytes:
         """The whole body. Raises Refusal (413, or 400 for broken framing) and CallerLeft."""

@@ -115,11 +115,11 @@ class Wire:
             return events.chunked()
         return ((kind, chunk(data)) for kind, data in events)
 
-    def joined(self, events: Collection[Event]) -> bytes:
-        """All events as they go out together, and the end of the body."""
+    def joined(self, head: bytes, events: Collection[Event]) -> bytes:
+        """A head, all events as they go out together, and the end of the body."""
         if self.chunked and isinstance(events, Script):
-            return events.joined() + self.terminator
-        return b"".join([data for _, data in self.framed(events)]) + self.terminator
+            return events.joined(head, self.terminator)
+        return b"".join([head, *(data for _, data in self.framed(events)), self.terminator])
 
     @property
     def terminator(self) -> bytes:

@@ -45,7 +45,7 @@ typedef struct {
 } times;
 
 static struct {
-  uint64_t answers, frames, bytes, failed, refused;
+  uint64_t answers, frames, whole, bytes, failed, refused; /* whole: frames of complete answers */
   times gap, drift, wait;
 } seen;
 
@@ -123,6 +123,7 @@ static void frame(peer *p, double t, int counting) {
   }
   p->last = t;
   p->frames++;
+  seen.frames++;
 }
 
 /* Takes what has arrived; returns whether the answer is complete. */
@@ -150,10 +151,11 @@ static int take(peer *p, char *data, long size, int counting) {
 }
 
 static void show(double seconds, double cpu) {
-  printf("{\"answers_s\":%.1f,\"frames_s\":%.0f,\"mb_s\":%.1f,\"gap_p50\":%.2f,\"gap_p99\":%.2f,\"gap_max\":%.1f,"
+  printf("{\"answers_s\":%.1f,\"frames_s\":%.0f,\"frames_answer\":%.2f,\"mb_s\":%.1f,\"gap_p50\":%.2f,\"gap_p99\":%.2f,\"gap_max\":%.1f,"
          "\"drift_p50\":%.2f,\"drift_p99\":%.2f,\"wait_p50\":%.2f,\"wait_p99\":%.2f,\"cpu\":%.2f,\"failed\":%lu,"
          "\"refused\":%lu}\n",
-         seen.answers / seconds, seen.frames / seconds, seen.bytes / seconds / 1e6, quantile_ms(&seen.gap, .5),
+         seen.answers / seconds, seen.frames / seconds, seen.answers ? seen.whole / (double)seen.answers : 0.0,
+         seen.bytes / seconds / 1e6, quantile_ms(&seen.gap, .5),
          quantile_ms(&seen.gap, .99), seen.gap.worst * 1e3, quantile_ms(&seen.drift, .5),
          quantile_ms(&seen.drift, .99), quantile_ms(&seen.wait, .5), quantile_ms(&seen.wait, .99), cpu / seconds,
          seen.failed, seen.refused);
@@ -189,7 +191,7 @@ int main(int count, char **given) {
       counting = 1;
       counted = t;
       cpu = cpu_s();
-      seen.answers = seen.frames = seen.bytes = 0;
+      seen.answers = seen.frames = seen.whole = seen.bytes = 0;
     }
     if (counting && t >= counted + seconds) break;
     while (started < peers) {
@@ -213,7 +215,7 @@ int main(int count, char **given) {
       }
       if (!take(p, room + CARRY, size, counting)) continue;
       seen.answers++;
-      seen.frames += p->frames;
+      seen.whole += p->frames;
       ask(p);
     }
   }

@@ -67,7 +67,7 @@ def _throughput(*, stream: bool) -> Callable[[Contender, Effort], Reading]:
             outcome = server.under(load)
         seen = outcome.seen
         _refuse_errors(contender, seen)
-        frames = seen["frames_s"] / max(seen["answers_s"], 1e-9)
+        frames = seen["frames_answer"]
         if stream and round(frames) not in {_UNPACED_CHUNKS, _UNPACED_CHUNKS + 1}:
             raise NotMeasured(
                 f"{contender.name} sent {frames:.1f} frames a stream instead of {_UNPACED_CHUNKS}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mock_upstreams import FAULTS, Entry, Journal, SimulatorConfig
+from mock_upstreams.journal import Follower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,3 +220,71 @@ def test_the_first_ending_of_an_entry_stands() -> None:
     made.finish("complete")
     made.caller_left()
     assert (made.ending, made.caller_left_ns) == ("complete", None)
+
+
+def test_the_journal_is_bounded_by_what_headers_and_paths_cost_too() -> None:
+    journal = Journal(capacity=100, capacity_bytes=100_000)
+    for _ in range(5):
+        made = Entry(
+            "u", "openai", "chat", "POST", "/" + "p" * 5000, "q" * 5000, ((b"n", b"v" * 40_000),), None, 0
+        )
+        journal.add(made)
+        assert journal.size_bytes <= journal.capacity_bytes
+    assert (journal.dropped, len(journal.since(0))) == (4, 1)
+
+
+def test_a_full_journal_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(capacity=2, capacity_bytes=10**9)
+    for _ in range(5):
+        journal.add(entry())
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == ["the journal is full"]
+    assert json.loads(next(journal.ndjson(0))) == {"dropped": 3}
+
+
+def test_the_journal_is_exported_as_lines(client: Client, token: Token, name: str) -> None:
+    seq = client.cursor()
+    client.chat(token(name))
+    client.messages(token(name))
+    answer = client.send(f"/_wb/journal/export?since={seq}")
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert [line["seq"] for line in lines if "seq" in line] == [seq + 1, seq + 2]
+    assert lines[-1] == client.entries(name)[-1]
+
+
+def test_the_journal_is_followed_as_it_grows(client: Client, token: Token, name: str) -> None:
+    seq = client.cursor()
+    with client.connect() as sock:
+        sock.sendall(f"GET /_wb/journal/stream?since={seq} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        client.chat(token(f"{name}-slow", text="ab", chunks=2, gap_ms=60), stream=True)
+        client.chat(token(name))
+        received = b""
+        while received.count(b'"finished_ns":') < 2:
+            received += sock.recv(65536)
+    found = [json.loads(line) for line in received.splitlines() if line.startswith(b"{")]
+    assert [(line["id"], line["ending"]) for line in found] == [
+        (f"{name}-slow", "complete"),
+        (name, "complete"),
+    ]
+
+
+def test_a_follower_gets_every_entry_once_when_it_is_finished_and_is_told_what_it_missed() -> None:
+    journal = Journal(capacity=2, capacity_bytes=10**9)
+    follower = Follower(journal, 0)
+    first, second = entry("a"), entry("b")
+    journal.add(first)
+    journal.add(second)
+    second.finish("complete")
+    assert [json.loads(line)["id"] for line in follower.lines()] == ["b"]
+    assert follower.lines() == []
+    first.finish("caller_left")
+    assert [json.loads(line)["id"] for line in follower.lines()] == ["a"]
+    for _ in range(4):
+        made = entry("c")
+        journal.add(made)
+        made.finish("complete")
+    assert [json.loads(line).get("missed") for line in follower.lines()] == [2, None, None]
+
+
+def test_a_mistaken_follower_is_told_so(client: Client) -> None:
+    assert "since: expected" in client.send("/_wb/journal/stream?since=x").json()["error"]["message"]

@@ -28,4 +28,4 @@ def test_a_script_is_the_list_of_its_events(pieces: list[bytes]) -> None:
 def test_chunks_carry_the_events_one_by_one_or_joined(pieces: list[bytes]) -> None:
     wanted = [(kind, chunk(data)) for kind, data in plain(pieces)]
     assert list(script(pieces).chunked()) == wanted
-    assert script(pieces).joined() == b"".join(data for _, data in wanted)
+    assert script(pieces).joined(b"(", b")") == b"(" + b"".join(data for _, data in wanted) + b")"
