@@ -15,6 +15,8 @@ MARK = "<redacted>"
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie", "set-cookie", "proxy-authorization"})
 
 
+#: Those that name a scheme before the secret.
+_SCHEME_HEADERS = frozenset({"authorization", "proxy-authorization"})
 #: A cookie shorter than this is no session, and its value would be found inside innocent words.
 _MIN_COOKIE = 8
 
@@ -65,7 +67,8 @@ class Secrets:
         if name.lower() not in _SECRET_HEADERS:
             return self.text(value)
         scheme, space, credential = value.partition(" ")
-        if space and credential:
+        # A cookie has a space too, behind its first value.
+        if space and credential and name.lower() in _SCHEME_HEADERS and scheme.isalpha():
             return f"{scheme} {MARK}"
         return MARK if value else ""
 

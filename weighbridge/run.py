@@ -133,7 +133,7 @@ def run(options: RunOptions) -> ExitCode:
         raise UnreachableError(
             f"the run ended before it judged anything (pytest code {int(code)}); run `pytest suites` to see why"
         )
-    for line in summary_lines(plugin.document, plugin.report_path):
+    for line in summary_lines(plugin.document, plugin.report_path, console.width):
         console.line(line)
     return ExitCode(int(code))
 

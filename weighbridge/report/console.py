@@ -29,6 +29,10 @@ _MARKS = {
     "incomplete": ("incomplete", "bold yellow"),
     "partial": ("partial", "cyan"),
 }
+#: A reply's text may hold sequences that steer a terminal.
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\ufffd")
+#: Columns of a pipe or a CI log; a terminal has its own.
+WIDTH = 140
 #: A command longer than this is left to report.json; nobody reads it on a terminal.
 _MAX_CURL = 600
 
@@ -41,6 +45,11 @@ class Console:
         self._progress: Progress | None = None
         self._task: Any = None
         self._announced = 0
+
+    @property
+    def width(self) -> int:
+        """Columns to print in."""
+        return max(60, self._rich.width) if self._rich.is_terminal else WIDTH
 
     def line(self, text: str) -> None:
         """One line, coloured by its first word on a terminal."""
@@ -86,20 +95,20 @@ class Console:
             self._progress = None
 
 
-def _wrapped(label: str, text: str) -> Iterator[str]:
-    lines = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False) or [""]
+def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
+    lines = textwrap.wrap(text, width - 16, break_long_words=False, break_on_hyphens=False) or [""]
     yield f"      {label:<9} {lines[0]}"
     for line in lines[1:]:
         yield f"      {'':<9} {line}"
 
 
-def _finding(row: Mapping[str, Any], mark: str) -> Iterator[str]:
+def _finding(row: Mapping[str, Any], mark: str, width: int) -> Iterator[str]:
     yield f"{mark:<5} {row['id']}  {row['title']}  [{row['level']}]"
     if row["required"]:
-        yield from _wrapped("required", row["required"])
-    yield from _wrapped("observed", row["observed"] or row["message"])
+        yield from _wrapped("required", row["required"], width)
+    yield from _wrapped("observed", row["observed"] or row["message"], width)
     if mark == "FAIL":
-        yield from _wrapped("matters", row["why"])
+        yield from _wrapped("matters", row["why"], width)
     if row["curl"] and len(row["curl"]) <= _MAX_CURL:
         yield f"      {'repeat':<9} {row['curl']}"
     if row["evidence"]:
@@ -108,7 +117,7 @@ def _finding(row: Mapping[str, Any], mark: str) -> Iterator[str]:
         yield f"      {'evidence':<9} {', '.join(refs[:3])}{more}"
 
 
-def _posts(table: list[Mapping[str, Any]]) -> Iterator[str]:
+def _posts(table: list[Mapping[str, Any]], width: int) -> Iterator[str]:
     if not table:
         return
     yield ""
@@ -118,6 +127,11 @@ def _posts(table: list[Mapping[str, Any]]) -> Iterator[str]:
     cells = {(row["situation"], row["surface"], row["model"], row["streamed"]): row for row in table}
     name_width = max(len(_column(*column)) for column in columns)
     widths = [max(len(text), 5) for text in situations]
+    if name_width + sum(widths) + 2 * len(widths) + 2 > width:
+        for column in columns:
+            told = (f"{situation} {_count(cells.get((situation, *column)))}" for situation in situations)
+            yield f"  {_column(*column)}: {', '.join(told)}"
+        return
     yield (
         "  "
         + " " * name_width
@@ -126,9 +140,9 @@ def _posts(table: list[Mapping[str, Any]]) -> Iterator[str]:
     )
     for column in columns:
         texts = []
-        for situation, width in zip(situations, widths, strict=True):
+        for situation, wide in zip(situations, widths, strict=True):
             cell = cells.get((situation, *column))
-            texts.append(f"{_count(cell):>{width}}")
+            texts.append(f"{_count(cell):>{wide}}")
         yield f"  {_column(*column):<{name_width}}  " + "  ".join(texts)
 
 
@@ -207,8 +221,31 @@ def _left_behind(made: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"Left at the target: {count} {kind}{'s' if count > 1 else ''} ({', '.join(names[:3])}{more}): {note}"
 
 
-def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iterator[str]:
-    """The result of a run as plain lines, failures first, claims last."""
+def summary_lines(document: Mapping[str, Any], path: Path | None = None, width: int = WIDTH) -> Iterator[str]:
+    """The result of a run as plain lines, failures first, claims last.
+
+    Args:
+        document: the report.
+        path: where it was written.
+        width: columns to keep within; a command to paste is never broken.
+    """
+    for line in _lines(document, path, width):
+        yield from _folded(line.translate(_CONTROLS), width)
+
+
+def _folded(line: str, width: int) -> Iterator[str]:
+    """A line within the width: what is behind its mark hangs below its first word."""
+    if len(line) <= width or line.lstrip().startswith(("repeat ", "evidence ", "Report: ", "To read: ")):
+        yield line
+        return
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    yield from textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+        drop_whitespace=True, replace_whitespace=False,
+    )  # fmt: skip
+
+
+def _lines(document: Mapping[str, Any], path: Path | None, width: int) -> Iterator[str]:
     rows = document["requirements"]
     known = known_findings(document)
     if "baseline" in document:
@@ -217,7 +254,7 @@ def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iter
         for row in rows:
             if row["verdict"] == verdict and row["id"] not in known:
                 yield ""
-                yield from _finding(row, mark)
+                yield from _finding(row, mark, width)
     for row in rows:
         if row["id"] in known:
             yield f"KNOWN {row['id']}  {row['title']}  ({known[row['id']]})"
@@ -229,8 +266,8 @@ def summary_lines(document: Mapping[str, Any], path: Path | None = None) -> Iter
     ]
     for row in in_scope:
         yield ""
-        yield from _finding(row, "?")
-    yield from _posts(document["upstream_posts"])
+        yield from _finding(row, "?", width)
+    yield from _posts(document["upstream_posts"], width)
     yield from _unverified([row for row in rows if row["verdict"] == "not_verified"])
     if "truncated" in document["run"]:
         yield ""

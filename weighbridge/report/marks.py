@@ -14,7 +14,7 @@ from typing import Any
 from weighbridge.evidence import Call
 
 _EVENT = re.compile(r"\bevents? (\d+)")
-_QUOTED = re.compile(r"'([^']{2,120})'|\"([^\"]{2,120})\"|\[(DONE)\]")
+_QUOTED = re.compile(r"'([^']{2,120})'|\"([^\"]{2,120})\"|(\[DONE\])")
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ENDING = re.compile(
     r"\b(clos\w+|reset|timeout|time[sd]? out|connection|hung up|not finished|ended|ending)\b"

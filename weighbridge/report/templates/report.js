@@ -118,7 +118,7 @@
   const headersOf = (list, hits) => h("div", null, ...list.map(([name, value]) => h("div", { class: hits.has(name.toLowerCase()) ? "hit" : null }, h("b", null, name), `: ${value}`)));
 
   /* ---- an exchange ---- */
-  const drawExchange = (data, exchange, marks = [], said = "") => {
+  const drawExchange = (data, exchange, marks = [], said = "", level = 4) => {
     const of = (where) => marks.filter((mark) => mark.in === where);
     const has = (where) => of(where).length > 0;
     const texts = (where) => of(where).map((mark) => mark.text);
@@ -129,17 +129,17 @@
     const ending = `${exchange.ending}${exchange.detail ? `: ${exchange.detail}` : ""}, after ${(exchange.took * 1000).toFixed(1)} ms`;
     const picture = data.streams.find((stream) => stream.id === exchange.id);
     const node = h("div", { class: "exchange", "data-exchange": exchange.id },
-      h("h4", null, h("span", { class: "id" }, exchange.id), h("span", null, exchange.label), h("span", { class: "soft" }, exchange.probe)),
+      h(`h${level}`, { class: "caption" }, h("span", { class: "id" }, exchange.id), h("span", null, exchange.label), h("span", { class: "soft" }, exchange.probe)),
       picture && h("div", { class: "side" }, drawStream(data, picture, false)),
       h("div", { class: "sides" },
-        h("div", { class: "side" }, h("h5", null, "Request"),
+        h("div", { class: "side" }, h(`h${level + 1}`, { class: "part" }, "Request"),
           h("div", { class: "head" }, h("div", null, h("b", null, exchange.method), ` ${exchange.url}`), headersOf(data.headers[exchange.sent], new Set())),
           bodyOf(exchange.request, false, texts("request"), new Set(), "Request body")),
-        h("div", { class: "side" }, h("h5", null, "Response"),
+        h("div", { class: "side" }, h(`h${level + 1}`, { class: "part" }, "Response"),
           h("div", { class: "head" }, answered ? h("div", { class: has("status") ? "hit" : null }, h("b", null, `HTTP ${exchange.status}`)) : h("div", { class: "hit" }, "no response"), answered && headersOf(data.headers[exchange.received], headers)),
           answered && bodyOf(exchange.response, streamed, texts("body"), hits, "Response body"),
           h("p", { class: "small" }, h("span", { class: has("ending") ? "hit" : null }, `Connection ${ending}`))),
-        exchange.upstream && h("div", { class: "side" }, h("h5", { class: has("upstream") ? "hit" : null }, `Upstream: ${exchange.upstream_calls} ${exchange.upstream_calls === 1 ? "call" : "calls"}`),
+        exchange.upstream && h("div", { class: "side" }, h(`h${level + 1}`, { class: has("upstream") ? "part hit" : "part" }, `Upstream: ${exchange.upstream_calls} ${exchange.upstream_calls === 1 ? "call" : "calls"}`),
           ...exchange.upstream.map((call) => [
             h("div", { class: "head" }, h("div", null, h("b", null, call.method), ` ${call.path}`), h("div", null, `answered ${call.status ?? "nothing"}, ${call.ending}${call.events ? `, ${call.events} content events` : ""}`)),
             call.body.size ? bodyOf(call.body, false, [], new Set(), "Upstream request body") : null]),
@@ -302,6 +302,8 @@
         s("rect", { class: "span", x: x(0), y: y - 4, width: Math.max(1, x(stream.ended) - x(0)), height: 8, rx: 4 }));
       for (const [at, kind] of stream.events) if (kind !== "end" && kind !== "error" && kind !== "broken") svg.append(tick(kind, x(at), y));
       for (const [at, kind] of stream.events) if (kind === "end" || kind === "error" || kind === "broken") svg.append(tick(kind, x(at), y));
+      const ends = stream.events.filter(([, kind]) => kind === "end");
+      if (ends.length > 1) svg.append(s("text", { class: "strong", x: x(ends.at(-1)[0]), y: y - 14, "text-anchor": "middle" }, `×${ends.length}`));
       svg.append(finish(stream.clean, x(stream.ended), y));
       if (!stream.clean) svg.append(s("text", { x: Math.min(x(stream.ended) + 9, width - 4), y: y - 12, "text-anchor": x(stream.ended) > width * 0.75 ? "end" : "start" }, stream.ending));
       return svg;
@@ -313,7 +315,7 @@
     if (stream.upstream && stream.upstream.length > 4) notes.push(`${stream.upstream.length - 4} further upstream calls are not drawn`);
     const place = h("div", null);
     return h("div", { class: titled ? "picture" : "", "data-stream": stream.id },
-      titled && h("h4", null, stream.label, h("span", { class: "soft small" }, stream.surface), Object.entries(data.marks).filter(([, refs]) => refs[stream.id]).map(([id]) => h("a", { class: "id", href: `#${id}` }, id)), h("button", { type: "button", onclick: () => { place.hasChildNodes() ? place.replaceChildren() : place.append(drawExchange(data, data.byId.get(stream.id))); drawVisible(place); } }, stream.id)),
+      titled && h("h3", { class: "caption" }, stream.label, h("span", { class: "soft small" }, stream.surface), Object.entries(data.marks).filter(([, refs]) => refs[stream.id]).map(([id]) => h("a", { class: "id", href: `#${id}` }, id)), h("button", { type: "button", onclick: () => { place.hasChildNodes() ? place.replaceChildren() : place.append(drawExchange(data, data.byId.get(stream.id))); drawVisible(place); } }, stream.id)),
       canvas(height, draw), h("p", { class: "small soft" }, `${notes.join("; ")}.`), place);
   };
 
@@ -352,10 +354,10 @@
       });
       return svg;
     };
-    const table = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Steps of ${history.case}` }, h("table", null,
+    const table = () => h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Steps of ${history.case}` }, h("table", null,
       h("thead", null, h("tr", null, ...["Moment", "Balance", "Change", "Movement", "After"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", null, ...history.readings.map((reading, index) => h("tr", null, h("th", { scope: "row" }, reading.moment), h("td", null, amount(reading.amount, history.unit)), h("td", null, index ? signed(change(index)) : "–"), h("td", null, reading.movement), h("td", null, reading.after ? h("a", { href: `#exchange=${reading.after}` }, reading.after) : "–", ` ${reading.what}`))))));
-    return h("div", { class: "picture" }, h("h4", null, history.case, h("span", { class: "soft small" }, `${history.probe}, ${history.surface}`)), canvas(height, draw), h("details", null, h("summary", null, `${history.readings.length} readings as a table`), table));
+    return h("div", { class: "picture" }, h("h4", { class: "caption" }, history.case, h("span", { class: "soft small" }, `${history.probe}, ${history.surface}`)), canvas(height, draw), h("details", { ontoggle: (event) => { if (event.target.children.length === 1) event.target.append(table()); } }, h("summary", null, `${history.readings.length} readings as a table`)));
   };
 
   const drawBoundary = (points) => {
@@ -377,7 +379,7 @@
       points.forEach((point, index) => { if (width > 620 || index % 2 === 0) svg.append(s("text", { x: x(point.input_tokens), y: floor + (index % 2 ? 32 : 17), "text-anchor": "middle" }, point.input_tokens.toLocaleString("en"))); });
       return svg;
     };
-    return h("div", { class: "picture" }, h("h4", null, points[0].model), canvas(height, draw),
+    return h("div", { class: "picture" }, h("h4", { class: "caption" }, points[0].model), canvas(height, draw),
       h("p", null, "A ring is the price by the documents, a dot what was charged."),
       h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Charges of ${points[0].model}` }, h("table", { class: "numbers" },
         h("thead", null, h("tr", null, ...["Input tokens", "Expected", "Charged", "Standard rate", "Long-context rate", ""].map((name) => h("th", { scope: "col" }, name || "As expected")))),
@@ -431,7 +433,7 @@
       const data = await evidence(), text = $("#x-text"), status = $("#x-status");
       const line = (exchange) => {
         const node = h("details", { class: "row", id: `x-${exchange.id}` }, h("summary", null, h("span", { class: "id" }, exchange.id), h("span", { class: "level" }, exchange.status === undefined ? exchange.ending : `HTTP ${exchange.status}`), h("span", { class: "name" }, exchange.label), h("span", { class: "small soft" }, `${(exchange.took * 1000).toFixed(0)} ms`)));
-        node.addEventListener("toggle", () => { if (node.open && node.children.length === 1) { node.append(h("div", { class: "inside" }, drawExchange(data, exchange))); drawVisible(node); } });
+        node.addEventListener("toggle", () => { if (node.open && node.children.length === 1) { node.append(h("div", { class: "inside" }, drawExchange(data, exchange, [], "", 3))); drawVisible(node); } });
         return node;
       };
       const pages = paged($("#exchange-list"), data.exchanges, 40, line, "exchange");
@@ -486,7 +488,7 @@
     const texts = await rows();
     for (const item of list) {
       const row = texts[item.node.id];
-      item.words += ` ${row.statement} ${row.required || ""} ${row.observed || ""} ${row.missing || ""} ${(row.evidence || []).join(" ")}`.toLowerCase();
+      item.words += ` ${row.statement} ${row.why} ${row.required || ""} ${row.observed || ""} ${row.missing || ""} ${(row.evidence || []).join(" ")}`.toLowerCase();
     }
     await follow();
     document.documentElement.dataset.ready = "yes";
