@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from loadtests.dialect import EventStream, excerpt
 
+#: What this dialect calls its token counts.
+USAGE = {"prompt_tokens": "prompt", "completion_tokens": "completion"}
 _CONTENT = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call")
 
 
@@ -43,6 +45,8 @@ class ChatStream(EventStream):
         if chunk.get("error") and not choices:
             self.error = self.error or excerpt(data)
             return
+        if chunk.get("usage"):
+            self._usage(chunk["usage"])
         if not isinstance(choices, list):
             return
         found = [self._choice(choice) for choice in choices if isinstance(choice, dict)]
@@ -52,6 +56,11 @@ class ChatStream(EventStream):
                 text = choices[0]["delta"].get("content")
                 if isinstance(text, str):
                     self.learn(data, text)
+
+    def _usage(self, usage: Any) -> None:
+        self.note_usage(usage, USAGE)
+        if isinstance(usage, dict):
+            self.note_usage(usage.get("prompt_tokens_details"), {"cached_tokens": "cached"})
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         """Take one choice; whether it carried content."""

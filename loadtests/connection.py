@@ -41,6 +41,9 @@ class Reader(Protocol):
     def on_body(self, at: int, data: bytes) -> None:
         """Body bytes of one socket read, without framing."""
 
+    def on_quick(self, at: int, data: bytes) -> bool:
+        """A read that begins between two HTTP chunks, framing included; True if all of it was taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -78,6 +81,7 @@ class Connection:
         self._reader: Reader | None = None
         self._session: ssl.SSLObject | None = None
         self._last_read = 0
+        self._between = False
         started = now()
         self._socket = dial(endpoint, timeout)
         self.connect_ns = now() - started
@@ -111,6 +115,7 @@ class Connection:
         self._framed = False
         self._headed = False
         self._complete = False
+        self._between = False
         self._kept_alive = False
         self._head_bytes = 0
         self._pieces: list[bytes] = []
@@ -253,6 +258,10 @@ class Connection:
             return
         at = now()
         try:
+            if self._between and self._reader is not None and self._reader.on_quick(at, data):
+                # Whole chunks leave the framing where it was: between two of them.
+                self._last_read = at
+                return
             self._take(at, data)
         except Exception as error:  # noqa: BLE001 - handed to the waiting greenlet, which raises it
             self._bug = error
@@ -289,6 +298,8 @@ class Connection:
         headed = self._headed
         try:
             self._parser.feed_data(data)
+            if not data.endswith(b"\r\n"):
+                self._between = False
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ if isinstance(error.__context__, Exception) else error from error
         except httptools.HttpParserError as error:
@@ -364,10 +375,19 @@ class Connection:
         """A piece of the body."""
         self._pieces.append(data)
 
+    def on_chunk_header(self) -> None:
+        """An HTTP chunk begins."""
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        """An HTTP chunk is over; TLS has framing of its own around it, so nothing is taken quickly there."""
+        self._between = self._session is None
+
     def on_message_complete(self) -> None:
         """The message is whole by its own framing."""
         if self._headed and self._parser is not None:
             self._complete = True
+            self._between = False
             # Asked here, because behind the message the parser answers for the next one.
             self._kept_alive = self._parser.should_keep_alive()
 

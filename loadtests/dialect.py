@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -37,6 +38,8 @@ class EventStream:
         malformed, error: the first event that is no JSON object, the first error object.
         unterminated: a whole body whose last event lacks its blank line.
         wrong_text: where the text departs from what the provider sent.
+        usage: tokens as the stream itself reports them, by the words of `USAGE`; empty where it does not.
+        quick_head, quick_tail: bytes around the text of a content event that is all of an HTTP chunk.
     """
 
     __slots__ = (
@@ -51,7 +54,10 @@ class EventStream:
         "error",
         "events",
         "malformed",
+        "quick_head",
+        "quick_tail",
         "unterminated",
+        "usage",
         "wrong_text",
     )
     #: What stands before the text in an event.
@@ -71,6 +77,9 @@ class EventStream:
         self.error: str | None = None
         self.unterminated = False
         self.wrong_text: str | None = None
+        self.usage: dict[str, int] = {}
+        self.quick_head: bytes | None = None
+        self.quick_tail = b""
 
     # ---------------------------------------------------------------- what a dialect says
     def parsed(self, data: bytes) -> None:
@@ -101,6 +110,33 @@ class EventStream:
         for payload in payloads:
             self._take(payload)
         return self.chunks - before
+
+    def quick(self, data: bytes) -> bool:
+        """Take an HTTP chunk that is one whole content event of the learned shape and nothing else.
+
+        The usual read of a paced stream, recognised without framing, splitting and parsing; whatever is not
+        exactly that is left alone, and False says so.
+        """
+        head = self.quick_head
+        if head is None or not data.endswith(self.quick_tail):
+            return False
+        place = data.find(b"\r\n", 1, 9) + 2
+        if place < 3 or not data.startswith(head, place):
+            return False
+        inside = data[place + len(head) : -len(self.quick_tail)]
+        if (
+            data[: place - 2] != b"%x" % (len(data) - place - 2)
+            or not _PLAIN.fullmatch(inside)
+            or not (inside.isascii() or _is_utf8(inside))
+            or self.ended
+            or self._splitter.pending
+        ):
+            return False
+        self.events += 1
+        self.chunks += 1
+        if self._expected is not None:
+            self.text(inside)
+        return True
 
     def close(self, *, whole: bool = True) -> None:
         """The body is over.
@@ -158,6 +194,21 @@ class EventStream:
             return
         if self.text_key.search(data[:place]):
             self._head, self._tail = data[: place + 1], data[place + 1 + len(raw) :]
+            self.quick_head, self.quick_tail = b"data: " + self._head, self._tail + b"\n\n\r\n"
+
+    def note_usage(self, usage: Any, names: Mapping[str, str]) -> None:
+        """Remember token counts; `names` tells what each is called in this dialect."""
+        if isinstance(usage, dict):
+            for name, word in names.items():
+                value = usage.get(name)
+                if isinstance(value, int) and not isinstance(value, bool):
+                    self.usage[word] = value
+
+    @property
+    def stamp(self) -> int | None:
+        """The provider's clock at the first stamped event of the last read, taken away by this call."""
+        stamp, self._splitter.stamp = self._splitter.stamp, None
+        return stamp
 
 
 def failure_of(
@@ -173,9 +224,9 @@ def failure_of(
         timeout: which bound was exceeded, if one was.
     """
     if status is None:
-        return _HEADLESS.get(ending, timeout or Failure.EMPTY), "no response head"
+        return unanswered(ending, timeout), "no response head"
     if not 200 <= status < 300:
-        return _status_class(status), f"status {status}"
+        return status_failure(status), f"status {status}"
     sse = content_type == "text/event-stream"
     table: tuple[tuple[bool, Failure, str], ...] = (
         (
@@ -204,7 +255,13 @@ def failure_of(
 _HEADLESS = {Ending.RESET: Failure.RESET, Ending.INVALID: Failure.BAD_HTTP, Ending.CLOSED: Failure.EMPTY}
 
 
-def _status_class(status: int) -> Failure:
+def unanswered(ending: Ending, timeout: Failure | None) -> Failure:
+    """The class of an exchange that ended without a response head."""
+    return _HEADLESS.get(ending, timeout or Failure.EMPTY)
+
+
+def status_failure(status: int) -> Failure:
+    """The class of a status that is not 2xx."""
     if status == 429:
         return Failure.HTTP_429
     return {4: Failure.HTTP_4XX, 5: Failure.HTTP_5XX}.get(status // 100, Failure.HTTP_OTHER)

@@ -1,9 +1,9 @@
 """What locust loads: `locust -f loadtests/locustfile.py`, or through `weighbridge load`.
 
 As a child of `weighbridge load` the plan comes in a private file, progress goes to standard output as JSON
-lines, the result and the recorded streams into the plan's folder, and the end of standard input means that
-the parent is gone. On its own it takes WEIGHBRIDGE_TARGET (a target file, or a chat URL with
-WEIGHBRIDGE_KEY and WEIGHBRIDGE_MODEL) and prints its latencies at the end.
+lines, the result and the recorded calls into the plan's folder, and the end of standard input means that
+the parent is gone. On its own it takes its plan from variables (`settings`) and prints its latencies at the end;
+in locust's web UI it has a page of its own under /weighbridge.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if "loadtests" not in sys.modules:
     _spec.loader.exec_module(sys.modules["loadtests"])
 
 from loadtests.recorder import Recorder  # noqa: E402 - needs the registration above
-from loadtests.streaming import Streams  # noqa: E402 - as above
-from loadtests.users import SSEUser, StreamUser  # noqa: E402 - as above
-from weighbridge.errors import UsageError, WeighbridgeError  # noqa: E402 - as above
+from loadtests.settings import plan_from_variables  # noqa: E402 - as above
+from loadtests.streaming import Calls  # noqa: E402 - as above
+from loadtests.users import ArrivalUser, GatewayUser, shape_of, users_of  # noqa: E402 - as above
+from loadtests.web_page import add_page  # noqa: E402 - as above
+from weighbridge.errors import WeighbridgeError  # noqa: E402 - as above
 from weighbridge.load.figures import Figures, Tally  # noqa: E402 - as above
-from weighbridge.load.plan import PLAN_VARIABLE, LoadPlan, make_plan  # noqa: E402 - as above
+from weighbridge.load.plan import PLAN_VARIABLE, LoadPlan  # noqa: E402 - as above
 from weighbridge.load.show import figure_lines  # noqa: E402 - as above
-from weighbridge.target import from_url, load  # noqa: E402 - as above
-
-__all__ = ["StreamUser"]
+from weighbridge.load.trust import check  # noqa: E402 - as above
 
 _PROGRESS_S = 0.5
 #: How long a process that lost its parent may take to end by itself.
@@ -52,24 +52,12 @@ _FIELD = "weighbridge"
 def _plan() -> tuple[LoadPlan, bool]:
     """The plan, and whether `weighbridge load` is our parent."""
     path = os.environ.get(PLAN_VARIABLE)
-    if path:
-        # The file holds a key, so it is gone as soon as it is read; worker processes are forked later.
-        plan = LoadPlan.read(Path(path))
-        Path(path).unlink()
-        return plan, True
-    place = os.environ.get("WEIGHBRIDGE_TARGET")
-    if not place:
-        raise UsageError(
-            "export WEIGHBRIDGE_TARGET: a target file, or a chat URL with WEIGHBRIDGE_KEY and WEIGHBRIDGE_MODEL"
-        )
-    if "://" in place:
-        key, model = os.environ.get("WEIGHBRIDGE_KEY"), os.environ.get("WEIGHBRIDGE_MODEL")
-        if not key or not model:
-            raise UsageError("a URL also needs the variables WEIGHBRIDGE_KEY and WEIGHBRIDGE_MODEL")
-        target = from_url(place, key=key, model=model)
-    else:
-        target = load(Path(place))
-    return make_plan(target, wired=target.simulator is not None), False
+    if not path:
+        return plan_from_variables(os.environ, sys.argv), False
+    # The file holds a key, so it is gone as soon as it is read; worker processes are forked later.
+    plan = LoadPlan.read(Path(path))
+    Path(path).unlink()
+    return plan, True
 
 
 class Load:
@@ -79,10 +67,12 @@ class Load:
         self.environment = environment
         self.plan = plan
         self.child = child
-        self.recorder = Recorder(warm_up=plan.warm_up, sample=plan.sample, keep_failed=plan.keep_failed)
+        self.recorder = Recorder(
+            warm_up=plan.warm_up, sample=plan.sample, keep_failed=plan.keep_failed, slice_s=plan.slice_s
+        )
         self.merged = Tally()
         self._lifeline: Any = None
-        SSEUser.streams = Streams(plan, self.recorder)
+        GatewayUser.calls = ArrivalUser.calls = Calls(plan, self.recorder)
         hooks: Any = environment.events  # locust leaves add_listener untyped
         hooks.test_start.add_listener(self._start)
         hooks.test_stopping.add_listener(self._stopping)
@@ -94,14 +84,24 @@ class Load:
             hooks.quit.add_listener(self._quit)
             if child:
                 gevent.spawn(self._progress)
+            if environment.web_ui is not None:
+                add_page(environment, plan, self.figures)
         if child:
             self._lifeline = gevent.get_hub().loop.io(sys.stdin.fileno(), 1)
             self._lifeline.start(self._parent_gone)
+
+    def figures(self) -> Figures:
+        """The figures so far."""
+        self.recorder.fold()
+        return Figures.of(self._all())
 
     def _start(self, **_: Any) -> None:
         # What exists by now stays for the whole run; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        if not self.child and not isinstance(self.environment.runner, WorkerRunner):
+            # In the web UI a test may follow a test.
+            self.merged = Tally()
         self.recorder.begin()
 
     def _stopping(self, **_: Any) -> None:
@@ -109,13 +109,14 @@ class Load:
 
     def _quitting(self, **_: Any) -> None:
         self.recorder.end()
-        # Gates are judged from the figures by whoever asked for them; failed streams are figures, no error of ours.
+        # Gates are judged from the figures by whoever asked for them; failed calls are figures, no error of ours.
         self.environment.process_exit_code = 0
         if self.child:
             self.recorder.write(Path(self.plan.folder))
 
     # ---------------------------------------------------------------- worker and master
     def _report(self, data: dict[str, Any], **_: Any) -> None:
+        self.recorder.fold()
         data[_FIELD] = self.recorder.tally.take()
 
     def _reported(self, data: dict[str, Any], **_: Any) -> None:
@@ -130,21 +131,27 @@ class Load:
         while True:
             gevent.sleep(_PROGRESS_S)
             tally, runner = self._all(), self.environment.runner
-            ttft = tally.histograms["ttft"].quantile(0.5)
+            latest = tally.slices[max(tally.slices)].counts if tally.slices else {}
             line = {
                 "users": runner.user_count if runner is not None else 0,
+                "in_flight": self.recorder.in_flight,
                 "completed": tally.completed,
                 "failed": tally.failures.total(),
+                "dropped": tally.dropped,
                 "chunks": tally.chunks,
-                "ttft_p50_us": ttft,
+                "chunks_per_s": latest.get("chunks", 0) / self.plan.slice_s,
+                "ttft_p50_us": tally.histograms["ttft"].quantile(0.5),
+                "lag_p99_us": tally.histograms["lag"].quantile(0.99),
             }
             sys.stdout.write(json.dumps({"progress": line}) + "\n")
             sys.stdout.flush()
 
     def _quit(self, **_: Any) -> None:
+        self.recorder.fold()
         tally = self._all()
         if not self.child:
-            for text in figure_lines(Figures.of(tally)):
+            figures = Figures.of(tally)
+            for text in [*figure_lines(figures), check(figures).statement]:
                 sys.stdout.write(text + "\n")
             return
         path = Path(self.plan.folder) / "figures.json"
@@ -171,5 +178,9 @@ try:
 except WeighbridgeError as problem:
     sys.stderr.write(f"weighbridge: {problem}\n")
     sys.exit(int(problem.exit_code))
+# Locust takes every user class that it finds here: one for each lane of the plan.
+globals().update(users_of(PLAN))
+if (_shape := shape_of(PLAN)) is not None:
+    Levels = _shape
 _init: Any = events.init
 _init.add_listener(_set_up)

@@ -7,6 +7,13 @@ from typing import Any, ClassVar
 
 from loadtests.dialect import EventStream, excerpt
 
+#: What this dialect calls its token counts; input counts neither what a cache gave nor what it took.
+USAGE = {
+    "input_tokens": "input",
+    "cache_read_input_tokens": "cached",
+    "cache_creation_input_tokens": "written",
+    "output_tokens": "completion",
+}
 _DELTAS = ("text", "partial_json", "thinking", "signature")
 
 
@@ -45,11 +52,15 @@ class MessageStream(EventStream):
         delta = event.get("delta")
         if kind == "message_start":
             self.starts += 1
+            message = event.get("message")
+            self.note_usage(message.get("usage") if isinstance(message, dict) else None, USAGE)
         elif kind == "content_block_delta" and isinstance(delta, dict):
             self._delta(delta, data)
-        elif kind == "message_delta" and isinstance(delta, dict) and delta.get("stop_reason") is not None:
-            self.stop_reasons += 1
-            self.ended = True
+        elif kind == "message_delta" and isinstance(delta, dict):
+            self.note_usage(event.get("usage"), USAGE)
+            if delta.get("stop_reason") is not None:
+                self.stop_reasons += 1
+                self.ended = True
         elif kind == "message_stop":
             self.stops += 1
             self.ended = True

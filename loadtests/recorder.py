@@ -1,7 +1,9 @@
-"""What one client process keeps: its counters, a bounded sample of whole streams, failed streams.
+"""What one client process keeps: its counters, a bounded sample of whole calls, failed calls.
 
-Latencies count only for streams that began after the warm-up; whether a stream was whole counts always.
-The hub watch notes how late the event loop comes round, which bounds the error of every timestamp here.
+Latencies count only for calls that began (or were due) after the warm-up; whether a call was whole counts always.
+The latencies of the running slice of time are kept apart and folded into the whole when the slice is over, so
+the timeline costs nothing while a stream is read. The hub watch notes how late the event loop comes round, which
+bounds the error of every timestamp here.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +22,21 @@ import gevent
 
 from loadtests.dialling import now
 from weighbridge.evidence import Ending, Headers
-from weighbridge.load.figures import LAG, ClientProcess, Failure, Tally
+from weighbridge.load.figures import LAG, ClientProcess, Failure, Tally, row_of
+from weighbridge.load.histogram import Histogram
 
-_TURN_S = 0.01
-_TURN_NS = 10_000_000
+_TURN_S = 0.02
+_TURN_NS = 20_000_000
+#: A load without a known end keeps this many slices of time, the latest ones.
+MAX_SLICES = 360
 
 
 @dataclass(frozen=True, slots=True)
-class StreamRecord:
-    """One recorded stream; times are `perf_counter_ns`."""
+class CallRecord:
+    """One recorded call; times are `perf_counter_ns`."""
 
     id: str
+    lane: str
     started: int
     ended: int
     head: int | None
@@ -45,6 +52,7 @@ class StreamRecord:
         return json.dumps(
             {
                 "id": self.id,
+                "lane": self.lane,
                 "started": self.started,
                 "ended": self.ended,
                 "head": self.head,
@@ -59,35 +67,56 @@ class StreamRecord:
 
 
 class Recorder:
-    """The counters and records of this process."""
+    """The counters and records of this process.
 
-    def __init__(self, *, warm_up: float, sample: int, keep_failed: int) -> None:
+    Attributes:
+        icl, ttft: latencies of the running slice of time.
+        chunks, streams, tokens: totals, whether measured or not; the window and the slices are differences of them.
+        in_flight: calls that run.
+    """
+
+    def __init__(self, *, warm_up: float, sample: int, keep_failed: int, slice_s: int = 1) -> None:
         self.tally = Tally()
-        self.records: list[StreamRecord] = []
+        self.records: list[CallRecord] = []
+        self.icl = Histogram()
+        self.ttft = Histogram()
+        self.chunks = 0
+        self.streams = 0
+        self.tokens = 0
+        self.in_flight = 0
         self._warm_up = warm_up
         self._sample = sample
         self._keep_failed = keep_failed
+        self._slice_s = slice_s
         self._kept: Counter[str] = Counter()
+        self._began = 0
         self._measure_from: int | None = None
-        self._window: tuple[int, float, int, int] | None = None
+        self._window: tuple[int, float, int, int, int] | None = None
         self._timers: list[gevent.Greenlet] = []
-        self._watch: Any = None
+        self._watches: list[Any] = []
         self._turned = 0
-        self.chunks = 0
-        self.streams = 0
+        self._number = 0
+        self._chunks_told = 0
 
     # ---------------------------------------------------------------- the measured window
     def begin(self) -> None:
         """The load begins; the warm-up runs from here."""
-        gevent.get_hub().loop.update_now()
-        self._measure_from = now() + int(self._warm_up * 1e9)
+        loop = gevent.get_hub().loop
+        loop.update_now()
+        self._began = now()
+        self._number = 0
+        self._measure_from = self._began + int(self._warm_up * 1e9)
         self._timers.append(gevent.spawn_later(self._warm_up, self._open_window))
+        turn = loop.timer(self._slice_s, self._slice_s)
+        turn.start(self.fold)
+        self._watches.append(turn)
 
     def _open_window(self) -> None:
-        self._window = (now(), time.process_time(), self.chunks, self.streams)
+        self._window = (now(), time.process_time(), self.chunks, self.streams, self.tokens)
         self._turned = now()
-        self._watch = gevent.get_hub().loop.timer(_TURN_S, _TURN_S)
-        self._watch.start(self._turn)
+        watch = gevent.get_hub().loop.timer(_TURN_S, _TURN_S)
+        watch.start(self._turn)
+        self._watches.append(watch)
 
     def _turn(self) -> None:
         at = now()
@@ -95,16 +124,17 @@ class Recorder:
         self._turned = at
 
     def end(self) -> None:
-        """No stream is started any more: the measured window closes."""
+        """No call is started any more: the measured window closes."""
         for timer in self._timers:
             timer.kill(block=False)
         self._timers.clear()
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch.close()
-            self._watch = None
+        for watch in self._watches:
+            watch.stop()
+            watch.close()
+        self._watches.clear()
+        self.fold()
         if self._window is not None:
-            at, cpu, chunks, streams = self._window
+            at, cpu, chunks, streams, tokens = self._window
             self._window = None
             self.tally.processes.append(
                 ClientProcess(
@@ -113,15 +143,65 @@ class Recorder:
                     cpu_s=time.process_time() - cpu,
                     chunks=self.chunks - chunks,
                     streams=self.streams - streams,
+                    tokens=self.tokens - tokens,
                 )
             )
 
     def measures(self, started: int) -> bool:
-        """Whether the latencies of a stream that started then count."""
+        """Whether the latencies of a call that started, or was due, then count."""
         return self._measure_from is not None and started >= self._measure_from
 
-    # ---------------------------------------------------------------- streams
-    def keep(self, record: StreamRecord) -> None:
+    # ---------------------------------------------------------------- slices of time
+    def fold(self) -> None:
+        """Add the running slice of time to the whole, and begin the next one."""
+        tally = self.tally
+        if self.icl.count or self.ttft.count or self.chunks != self._chunks_told:
+            part = tally.slice(self._number)
+            part.counts["chunks"] += self.chunks - self._chunks_told
+            self._chunks_told = self.chunks
+            for name, live, rows in (("icl", self.icl, part.icl), ("ttft", self.ttft, part.ttft)):
+                for cell, times in live.cells.items():
+                    rows[row_of(cell)] += times
+                tally.histograms[name].add(live)
+            self.icl, self.ttft = Histogram(), Histogram()
+        self._number = (now() - self._began) // (self._slice_s * 1_000_000_000)
+        while len(tally.slices) > MAX_SLICES:
+            del tally.slices[min(tally.slices)]
+
+    def happened(self, name: str, times: int = 1) -> None:
+        """Count something in the running slice of time."""
+        self.tally.slice(self._number).counts[name] += times
+
+    def ended(self, lane: str, failure: Failure | None) -> None:
+        """Count a call that is over."""
+        tally, counts = self.tally, self.tally.lane(lane)
+        if failure is None:
+            tally.completed += 1
+            counts.completed += 1
+            self.streams += 1
+        else:
+            tally.failures[failure] += 1
+            counts.failed += 1
+        self.happened("completed" if failure is None else "failed")
+
+    def told_usage(self, model: str, usage: Mapping[str, int]) -> None:
+        """Add what a whole call said of its tokens, for the bill."""
+        for name, tokens in usage.items():
+            self.tally.usage[f"{model}/{name}"] += tokens
+        self.tally.usage[f"{model}/calls"] += 1
+
+    def told_tokens(self, tokens: int, *, by_usage: bool) -> None:
+        """Add a whole call's tokens."""
+        self.tokens += tokens
+        self.tally.tokens += tokens
+        self.happened("tokens", tokens)
+        if by_usage:
+            self.tally.usage_streams += 1
+        else:
+            self.tally.event_streams += 1
+
+    # ---------------------------------------------------------------- calls
+    def keep(self, record: CallRecord) -> None:
         """Keep a record if there is room for its kind."""
         kind = record.failure.value if record.failure else ""
         room = self._keep_failed if record.failure else self._sample

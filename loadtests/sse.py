@@ -10,6 +10,8 @@ Source of the rules: HTML Living Standard, 9.2.6 "Interpreting an event stream".
 from __future__ import annotations
 
 _BOM = b"\xef\xbb\xbf"
+#: The comment with which the simulator tells its clock at the write of the event behind it.
+STAMP = b": wb-sent "
 #: An event larger than this is no chunk of any API here; it bounds what one stream may hold in memory.
 MAX_EVENT = 8 * 1024 * 1024
 
@@ -17,17 +19,26 @@ MAX_EVENT = 8 * 1024 * 1024
 class Splitter:
     """Feed bytes, get the data of each event that they complete. One instance for one stream.
 
+    Attributes:
+        stamp: the simulator's clock (CLOCK_MONOTONIC, ns) of the earliest stamped event since it was last taken.
+
     Raises (feed):
         ValueError: an event grew beyond `MAX_EVENT` bytes.
     """
 
-    __slots__ = ("_after_cr", "_pieces", "_size", "_started")
+    __slots__ = ("_after_cr", "_pieces", "_size", "_started", "stamp")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._size = 0
         self._after_cr = False
         self._started = False
+        self.stamp: int | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether an event, or a line end, has begun and is not whole yet; also before the first byte."""
+        return bool(self._pieces) or self._after_cr or not self._started
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads of the events that these bytes complete, in order."""
@@ -57,6 +68,8 @@ class Splitter:
             if block.startswith(b"data: ") and b"\n" not in block:
                 payloads.append(block[6:])
             else:
+                if block.startswith(STAMP):
+                    self._stamped(block)
                 payload = _payload(block)
                 if payload is not None:
                     payloads.append(payload)
@@ -68,6 +81,11 @@ class Splitter:
         self._pieces.clear()
         self._size = 0
         return _payload(rest.removeprefix(_BOM) if not self._started else rest)
+
+    def _stamped(self, block: bytes) -> None:
+        clock = block[len(STAMP) : block.find(b"\n")]
+        if self.stamp is None and clock.isdigit():
+            self.stamp = int(clock)
 
     def _keep(self, data: bytes) -> None:
         self._size += len(data)

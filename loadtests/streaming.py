@@ -1,16 +1,17 @@
-"""One stream from request to outcome: send, time, classify, count, record.
+"""One call from request to outcome: send, time, classify, count, record.
 
-Independent of locust: `Streams.run` is driven by a locust user, and by tests.
+Independent of locust: `Calls.run` is driven by a locust user, by open arrivals, and by tests.
 """
 
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import gevent
 
@@ -19,18 +20,24 @@ from loadtests.connection import Connection, End
 from loadtests.dialect import EventStream, failure_of
 from loadtests.dialling import ConnectError, Endpoint, now
 from loadtests.messages import MessageStream
-from loadtests.recorder import Recorder, StreamRecord
-from weighbridge.evidence import Ending, Headers, header
-from weighbridge.load.figures import Failure, Tally
-from weighbridge.load.plan import LoadPlan
+from loadtests.pacing import Pacer
+from loadtests.recorder import CallRecord, Recorder
+from loadtests.timed import Timed
+from loadtests.whole import Whole, judge_answer, usage_of
+from weighbridge.evidence import Ending, header
+from weighbridge.load.figures import SCHEDULE, Failure
+from weighbridge.load.plan import Lane, LoadPlan
 
 #: How the streams of a surface are read.
 DIALECTS: Mapping[str, type[EventStream]] = {"chat": ChatStream, "messages": MessageStream}
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one stream; `failure` is None for a whole one."""
+    """What became of one call; `failure` is None for a whole one."""
 
     id: str
     failure: Failure | None
@@ -39,140 +46,89 @@ class Outcome:
     length: int
 
 
-class _Timed:
-    """Reads one response: marks its moments, feeds the stream, keeps the bytes."""
-
-    __slots__ = (
-        "_bytes_left",
-        "_recorder",
-        "_tally",
-        "chunks",
-        "first_at",
-        "head_at",
-        "headers",
-        "last_at",
-        "length",
-        "measured",
-        "started",
-        "status",
-        "stream",
-    )
-
-    def __init__(self, stream: EventStream, recorder: Recorder, keep_bytes: int) -> None:
-        self.stream = stream
-        self._recorder = recorder
-        self._tally: Tally = recorder.tally
-        self._bytes_left = keep_bytes
-        self.started = now()
-        self.measured = recorder.measures(self.started)
-        self.status: int | None = None
-        self.headers: Headers = ()
-        self.head_at: int | None = None
-        self.first_at: int | None = None
-        self.last_at = 0
-        self.length = 0
-        self.chunks: list[tuple[int, bytes]] = []
-
-    def on_head(self, at: int, status: int, headers: Headers) -> None:
-        self.status = status
-        self.headers = headers
-        self.head_at = at
-        if self.measured and 200 <= status < 300:
-            self._tally.histograms["ttfb"].record((at - self.started) // 1000)
-
-    def on_body(self, at: int, data: bytes) -> None:
-        self.length += len(data)
-        if self._bytes_left > 0:
-            self._bytes_left -= len(data)
-            self.chunks.append((at, data))
-        if self.status is None or not 200 <= self.status < 300:
-            return
-        count = self.stream.feed(data)
-        if not count:
-            return
-        self._recorder.chunks += count
-        if self.measured:
-            tally = self._tally
-            tally.chunks += count
-            tally.coalesced += count - 1
-            if self.first_at is None:
-                tally.histograms["ttft"].record((at - self.started) // 1000)
-            else:
-                tally.histograms["icl"].record((at - self.last_at) // 1000)
-        if self.first_at is None:
-            self.first_at = at
-        self.last_at = at
-
-    @property
-    def whole_record(self) -> bool:
-        """Whether all bytes that arrived were kept."""
-        return self._bytes_left >= 0
-
-
-class Streams:
-    """Runs streams by one plan; shared by all users of a process."""
+class Calls:
+    """Runs calls by one plan; shared by all users of a process."""
 
     def __init__(self, plan: LoadPlan, recorder: Recorder) -> None:
-        parts = urlsplit(plan.url)
-        secure = parts.scheme == "https"
         self.plan = plan
         self.recorder = recorder
-        self.endpoint = Endpoint(
-            parts.hostname or "", parts.port or (443 if secure else 80), _context(plan) if secure else None
-        )
-        self._dialect = DIALECTS[plan.surface]
-        self._head = plan.head()
+        self._heads = {lane.name: lane.head(keep_alive=plan.keep_alive) for lane in plan.lanes}
+        self._endpoints = {lane.name: _endpoint(plan, lane) for lane in plan.lanes}
+        self._pacers: dict[tuple[str, str], Pacer] = {}
         prefix = f"l{os.urandom(4).hex()}"
         numbers = itertools.count(1)
         self._ids: Callable[[], str] = lambda: f"{prefix}-{next(numbers)}"
 
-    def run(self, connection: Connection | None) -> tuple[Outcome, Connection | None]:
-        """One stream; never raises for what the peer does.
+    def run(
+        self, lane: Lane, connection: Connection | None, due: int | None = None
+    ) -> tuple[Outcome, Connection | None]:
+        """One call; never raises for what the peer does.
 
         Args:
-            connection: what the last call returned, to be used again.
+            lane: which kind of call.
+            connection: what the last call of this lane returned, to be used again.
+            due: when an open load meant it to start, on the clock `now`; None in a closed one.
 
         Returns:
             the outcome, and the connection if it can be used again.
         """
         recorder, tally = self.recorder, self.recorder.tally
-        stream_id = self._ids()
+        call_id = self._ids()
+        self._pace(lane)
+        if due is not None and recorder.measures(due):
+            tally.histograms[SCHEDULE].record((now() - due) // 1000)
         tally.started += 1
-        ending_known = False
+        recorder.in_flight += 1
+        recorder.happened("started")
+        settled = False
         try:
-            body = self.plan.body_of(stream_id)
-            request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
-            if connection is None or not connection.still_open():
-                opening = now()
-                try:
-                    connection = self._open(recorder.measures(opening))
-                except ConnectError as error:
-                    ending_known = True
-                    return self._unconnected(stream_id, opening, error), None
-            stream = self._dialect(self.plan.text_of(stream_id))
-            timed = _Timed(stream, recorder, self.plan.keep_bytes)
-            end = connection.exchange(request, timed, self.plan.bounds)
-            ending_known = True
-            outcome = self._settle(stream_id, timed, end, reused=connection.used > 1)
+            opening = now()
+            try:
+                connection = self._connected(lane, connection)
+            except ConnectError as error:
+                settled = True
+                return self._unconnected(lane, call_id, opening, error), None
+            body = lane.body_of(call_id)
+            request = b"%b%d\r\n\r\n%b" % (self._heads[lane.name], len(body), body)
+            if lane.streamed:
+                outcome = self._stream(lane, call_id, connection, request, due)
+            elif lane.follow:
+                outcome = self._task(lane, call_id, connection, request, due)
+            else:
+                outcome = self._plain(lane, call_id, connection, request, due)
+            settled = True
         except gevent.GreenletExit:
-            if not ending_known:
-                # The test is over and this stream was cut off by us: it says nothing about the target.
-                tally.unfinished += 1
+            if not settled:
+                # The test is over and this call was cut off by us: it says nothing about the target.
+                recorder.tally.unfinished += 1
             raise
         except Exception as error:
-            tally.bugs.append(f"{type(error).__name__}: {error}")
+            recorder.tally.bugs.append(f"{type(error).__name__}: {error}")
             if connection is not None:
                 connection.close()
             raise
         finally:
-            recorder.streams += 1
+            recorder.in_flight -= 1
         if not self.plan.keep_alive or not connection.reusable:
             connection.close()
             return outcome, None
         return outcome, connection
 
-    def _open(self, measured: bool) -> Connection:
-        made = Connection(self.endpoint, self.plan.bounds.connect)
+    # ---------------------------------------------------------------- before the request
+    def _pace(self, lane: Lane) -> None:
+        """Wait for the turn that a declared limit grants."""
+        if lane.pace is None:
+            return
+        key = (lane.principal if lane.follow else lane.name, lane.surface)
+        if key not in self._pacers:
+            self._pacers[key] = Pacer(lane.pace / self.plan.processes)
+        self.recorder.tally.paced += self._pacers[key].turn()
+
+    def _connected(self, lane: Lane, connection: Connection | None) -> Connection:
+        if connection is not None and connection.still_open():
+            return connection
+        measured = self.recorder.measures(now())
+        made = Connection(self._endpoints[lane.name], self.plan.bounds.connect)
         tally = self.recorder.tally
         tally.connections += 1
         if measured:
@@ -181,35 +137,40 @@ class Streams:
                 tally.histograms["tls"].record(made.tls_ns // 1000)
         return made
 
-    def _unconnected(self, stream_id: str, started: int, error: ConnectError) -> Outcome:
+    def _unconnected(self, lane: Lane, call_id: str, started: int, error: ConnectError) -> Outcome:
         ended = now()
         ending = Ending.TIMEOUT if error.failure is Failure.TIMEOUT_CONNECT else Ending.REFUSED
-        self.recorder.tally.failures[error.failure] += 1
+        self.recorder.ended(lane.name, error.failure)
+        self._judge_good(lane, error.failure, {}, measured=self.recorder.measures(started))
         self.recorder.keep(
-            StreamRecord(stream_id, started, ended, None, None, (), (), ending, str(error), error.failure)
+            CallRecord(
+                call_id, lane.name, started, ended, None, None, (), (), ending, str(error), error.failure
+            )
         )
-        return Outcome(stream_id, error.failure, str(error), (ended - started) / 1e9, 0)
+        return Outcome(call_id, error.failure, str(error), (ended - started) / 1e9, 0)
 
-    def _settle(self, stream_id: str, timed: _Timed, end: End, *, reused: bool) -> Outcome:
-        """Classify, count, record."""
-        tally = self.recorder.tally
-        stream = timed.stream
+    # ---------------------------------------------------------------- the kinds of calls
+    def _stream(
+        self, lane: Lane, call_id: str, connection: Connection, request: bytes, due: int | None
+    ) -> Outcome:
+        stream = DIALECTS[lane.surface](lane.text_of(call_id))
+        sent = now()
+        timed = Timed(stream, self.recorder, self.plan.keep_bytes, sent if due is None else due, sent)
+        end = connection.exchange(request, timed, self.plan.bounds)
         content_type = (header(timed.headers, "content-type") or "").partition(";")[0].strip().lower()
         stream.close(whole=end.ending is Ending.COMPLETE)
         failure, why = failure_of(stream, end.ending, timed.status, content_type, end.timeout)
         detail = "; ".join(part for part in (why, end.detail) if part)
-        if failure is not None and timed.status is None and reused:
+        if failure is not None and timed.status is None and connection.used > 1:
             detail += " (on a connection that had served before)"
-        if failure is None:
-            tally.completed += 1
-            if timed.measured:
-                tally.histograms["e2e"].record((end.at - timed.started) // 1000)
-        else:
-            tally.failures[failure] += 1
+        tokens = stream.usage.get("completion", 0) or stream.chunks
+        felt = timed.latencies(tokens, end.at)
+        self._settle_stream(lane, timed, failure, felt, tokens)
         self.recorder.keep(
-            StreamRecord(
-                id=stream_id,
-                started=timed.started,
+            CallRecord(
+                id=call_id,
+                lane=lane.name,
+                started=sent,
                 ended=end.at,
                 head=timed.head_at,
                 status=timed.status,
@@ -220,7 +181,149 @@ class Streams:
                 failure=failure,
             )
         )
-        return Outcome(stream_id, failure, detail, (end.at - timed.started) / 1e9, timed.length)
+        return Outcome(call_id, failure, detail, (end.at - timed.origin) / 1e9, timed.length)
+
+    def _settle_stream(
+        self, lane: Lane, timed: Timed, failure: Failure | None, felt: Mapping[str, int], tokens: int
+    ) -> None:
+        recorder, tally = self.recorder, self.recorder.tally
+        recorder.ended(lane.name, failure)
+        if failure is None:
+            usage = timed.stream.usage
+            recorder.told_tokens(tokens, by_usage="completion" in usage)
+            if usage:
+                recorder.told_usage(lane.model, usage)
+        if timed.measured:
+            for name in ("tpot", "e2e", "stall"):
+                if failure is None and name in felt:
+                    tally.histograms[name].record(felt[name])
+            counts = tally.lane(lane.name)
+            if "ttft" in felt:
+                counts.ttft.record(felt["ttft"])
+            if failure is None:
+                counts.e2e.record(felt["e2e"])
+        self._judge_good(lane, failure, felt, measured=timed.measured)
+
+    def _judge_good(
+        self, lane: Lane, failure: Failure | None, felt: Mapping[str, int], *, measured: bool
+    ) -> None:
+        """Count whether a stream met each goodput gate's conditions; a failed one meets none."""
+        if not (measured and lane.streamed and self.plan.goodput):
+            return
+        tally = self.recorder.tally
+        tally.judged += 1
+        for name, conditions in self.plan.goodput.items():
+            met = failure is None and all(
+                item.metric in felt and _COMPARE[item.comparison](felt[item.metric], item.bound)
+                for item in conditions
+            )
+            tally.good[name] += met
+
+    def _plain(
+        self, lane: Lane, call_id: str, connection: Connection, request: bytes, due: int | None
+    ) -> Outcome:
+        sent = now()
+        origin = sent if due is None else due
+        reply = Whole()
+        end = connection.exchange(request, reply, self.plan.bounds)
+        answer, failure, why = reply.document(end)
+        if answer is not None:
+            failure, why = judge_answer(answer, lane.surface, lane.text_of(call_id))
+        if answer is not None and failure is None:
+            usage = usage_of(answer, lane.surface)
+            if "completion" in usage:
+                self.recorder.told_tokens(usage["completion"], by_usage=True)
+                self.recorder.told_usage(lane.model, usage)
+        return self._whole_call(lane, call_id, "plain", (origin, sent), reply, end, failure, why)
+
+    def _task(
+        self, lane: Lane, call_id: str, connection: Connection, request: bytes, due: int | None
+    ) -> Outcome:
+        """Submit, then look at it at the declared pace until it ends."""
+        sent = now()
+        origin = sent if due is None else due
+        reply = Whole()
+        end = connection.exchange(request, reply, self.plan.bounds)
+        answer, failure, why = reply.document(end)
+        task = answer.get("id") if answer is not None else None
+        if answer is not None and not (isinstance(task, str) and task):
+            failure, why = Failure.MALFORMED, "an accepted task without an id"
+        self._measure("submit", origin, end.at, failure)
+        limit = sent + int(lane.done_s * 1e9)
+        while failure is None:
+            gevent.sleep(lane.poll_s)
+            self._pace(lane)
+            asked = now()
+            reply = Whole()
+            connection = self._again(lane, connection)
+            end = connection.exchange(
+                lane.get(lane.follow + quote(str(task), safe="")), reply, self.plan.bounds
+            )
+            answer, failure, why = reply.document(end)
+            self._measure("poll", asked, end.at, failure)
+            status = answer.get("status") if answer is not None else None
+            if status == "completed":
+                break
+            if status == "failed":
+                failure, why = Failure.TASK_FAILED, "the task ended as failed"
+            elif failure is None and now() > limit:
+                failure, why = Failure.TIMEOUT_TOTAL, f"the task did not end within {lane.done_s:g} s"
+        return self._whole_call(lane, call_id, "task", (origin, sent), reply, end, failure, why)
+
+    def _again(self, lane: Lane, connection: Connection) -> Connection:
+        if connection.still_open():
+            return connection
+        made = Connection(self._endpoints[lane.name], self.plan.bounds.connect)
+        self.recorder.tally.connections += 1
+        return made
+
+    def _measure(self, name: str, origin: int, ended: int, failure: Failure | None) -> None:
+        if failure is None and self.recorder.measures(origin):
+            self.recorder.tally.histograms[name].record((ended - origin) // 1000)
+
+    def _whole_call(
+        self,
+        lane: Lane,
+        call_id: str,
+        metric: str,
+        times: tuple[int, int],
+        reply: Whole,
+        end: End,
+        failure: Failure | None,
+        why: str,
+    ) -> Outcome:
+        """Count and record a call that is answered in one piece."""
+        origin, sent = times
+        detail = "; ".join(part for part in (why, end.detail) if part)
+        self.recorder.ended(lane.name, failure)
+        self._measure(metric, origin, end.at, failure)
+        if failure is None and self.recorder.measures(origin):
+            self.recorder.tally.lane(lane.name).e2e.record((end.at - origin) // 1000)
+        if failure is not None:
+            self.recorder.keep(
+                CallRecord(
+                    call_id,
+                    lane.name,
+                    sent,
+                    end.at,
+                    reply.head_at,
+                    reply.status,
+                    reply.headers,
+                    tuple(reply.chunks),
+                    end.ending,
+                    detail,
+                    failure,
+                )
+            )
+        return Outcome(call_id, failure, detail, (end.at - origin) / 1e9, reply.length)
+
+
+def _endpoint(plan: LoadPlan, lane: Lane) -> Endpoint:
+    parts = urlsplit(lane.url)
+    secure = parts.scheme == "https"
+    return Endpoint(
+        parts.hostname or "", parts.port or (443 if secure else 80), _context(plan) if secure else None
+    )
 
 
 def _context(plan: LoadPlan) -> ssl.SSLContext:

@@ -1,35 +1,40 @@
-"""Locust users: each task is one stream, and each stream fires one request event.
+"""Locust users: each task is one call, and each call fires one request event.
 
 Latencies other than the whole duration are kept in histograms of our own; as extra request events they
-would be added up with the streams in every total that locust shows.
+would be added up with the calls in every total that locust shows.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gevent
-from locust import User, constant, task
+from locust import LoadTestShape, User, constant, task
 
 from loadtests.connection import Connection
-from loadtests.streaming import Streams
+from loadtests.opening import Opening
+from loadtests.streaming import Calls, Outcome
 from weighbridge.load.figures import Failure
+from weighbridge.load.plan import Lane, LoadPlan
+from weighbridge.load.shapes import level_at
 
-#: After a stream that failed at once, a closed loop would spin; a real client waits as well.
+#: After a call that failed at once, a closed loop would spin; a real client waits as well.
 PAUSE_S = 0.1
+_KIND_NAMES = {"plain-messages": "PlainMessages"}
 
 
-class StreamFailed(Exception):  # noqa: N818 - locust shows its name beside the class of failure
-    """A stream that was not whole; only the class, so that locust's table of errors stays short."""
+class CallFailed(Exception):  # noqa: N818 - locust shows its name beside the class of failure
+    """A call that was not whole; only the class, so that locust's table of errors stays short."""
 
 
-class SSEUser(User):
-    """Reads event streams one after the other, over one connection where the plan allows it."""
+class GatewayUser(User):
+    """Makes calls of one lane. Each lane of the plan becomes a class of its own (`users_of`)."""
 
     abstract = True
     wait_time = constant(0)
     #: Set when the load is set up, before any user exists.
-    streams: ClassVar[Streams]
+    calls: ClassVar[Calls]
+    lane: ClassVar[Lane]
 
     def on_start(self) -> None:
         """A user begins without a connection."""
@@ -41,20 +46,96 @@ class SSEUser(User):
             self.connection.close()
             self.connection = None
 
-    def one_stream(self) -> None:
-        """One stream, reported as one request."""
+    @task
+    def one_call(self) -> None:
+        """One call, reported as one request."""
         lent, self.connection = self.connection, None
-        outcome, self.connection = self.streams.run(lent)
-        self.environment.events.request.fire(
-            request_type="SSE",
-            name=self.streams.plan.surface,
-            response_time=outcome.seconds * 1000,
-            response_length=outcome.length,
-            exception=None if outcome.failure is None else StreamFailed(outcome.failure.value),
-            context=self.context(),
-        )
+        outcome, self.connection = self.calls.run(self.lane, lent)
+        report(self, self.lane, outcome)
         if outcome.failure in _QUICK:
             gevent.sleep(PAUSE_S)
+
+
+class ArrivalUser(User):
+    """Keeps the schedule of an open load, once in each client process; it is no user that waits for its answers."""
+
+    abstract = True
+    wait_time = constant(0)
+    calls: ClassVar[Calls]
+    drain_s: ClassVar[float] = 10.0
+
+    @task
+    def keep_the_schedule(self) -> None:
+        """Start calls until the load is over."""
+        plan = self.calls.plan
+        assert plan.arrivals is not None  # noqa: S101 - the class is only offered with a schedule
+        runner: Any = self.environment.runner
+        index = max(getattr(runner, "worker_index", 0), 0)
+        opening = Opening(
+            self.calls,
+            plan.arrivals,
+            (index % plan.processes, plan.processes),
+            lambda lane, outcome: report(self, lane, outcome),
+        )
+        try:
+            opening.keep(lambda: self._state != "running", plan.duration or None)
+        finally:
+            opening.close(self.drain_s)
+        while self._state == "running":
+            gevent.sleep(0.1)
+
+
+def report(user: User, lane: Lane, outcome: Outcome) -> None:
+    """Tell locust of one call."""
+    user.environment.events.request.fire(
+        request_type="SSE" if lane.streamed else "TASK" if lane.follow else "POST",
+        name=lane.name,
+        response_time=outcome.seconds * 1000,
+        response_length=outcome.length,
+        exception=None if outcome.failure is None else CallFailed(outcome.failure.value),
+        context=user.context(),
+    )
+
+
+def users_of(plan: LoadPlan) -> dict[str, type[User]]:
+    """The user classes that locust is to spawn: one for each lane, or the keeper of the schedule."""
+    if plan.arrivals is not None:
+        return {"ArrivalUser": _made("ArrivalUser", ArrivalUser, fixed_count=plan.processes)}
+    names: dict[str, type[User]] = {}
+    for lane in plan.lanes:
+        detail = "".join(part.capitalize() for part in _words(lane.name.removeprefix(lane.kind)))
+        name = f"{_KIND_NAMES.get(lane.kind, lane.kind.capitalize())}{detail}User"
+        names[name] = _made(name, GatewayUser, lane=lane, weight=lane.weight)
+    return names
+
+
+def _words(text: str) -> list[str]:
+    return "".join(letter if letter.isalnum() else " " for letter in text).split()
+
+
+def _made(name: str, base: type[User], **attributes: Any) -> type[User]:
+    metaclass: Any = type(base)
+    made: type[User] = metaclass(name, (base,), {"abstract": False, **attributes})
+    return made
+
+
+def shape_of(plan: LoadPlan) -> type[LoadTestShape] | None:
+    """The shape class for a closed load whose users come and go; None for a plain one."""
+    if not plan.shape or plan.arrivals is not None:
+        return None
+
+    class Levels(LoadTestShape):
+        """Users by the levels of the plan, asked for once a second."""
+
+        def tick(self) -> tuple[int, float] | None:
+            moment = self.get_run_time()  # type: ignore[no-untyped-call]  # locust leaves it so
+            if moment >= plan.duration:
+                return None
+            # Looked up at the end of the coming second, so that the crowd is there when the level is.
+            users = round(plan.users * level_at(plan.shape, min(moment + 1, plan.duration)))
+            return max(users, 1), float(max(plan.users, 1))
+
+    return Levels
 
 
 _QUICK = frozenset(
@@ -71,12 +152,3 @@ _QUICK = frozenset(
         Failure.EMPTY,
     }
 )
-
-
-class StreamUser(SSEUser):
-    """Streams answers of the surface that the plan names."""
-
-    @task
-    def stream(self) -> None:
-        """One streamed answer."""
-        self.one_stream()

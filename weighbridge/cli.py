@@ -16,6 +16,7 @@ import typer
 from weighbridge import __version__, report_commands, target_commands
 from weighbridge.engine import Settings
 from weighbridge.errors import ExitCode, WeighbridgeError
+from weighbridge.load.options import load
 from weighbridge.plan import Selection
 from weighbridge.report_commands import Allure, Badge, Html, Junit, Markdown, Sarif
 from weighbridge.verdict import Level
@@ -193,64 +194,7 @@ def gateway(config: Annotated[Path, typer.Option("--config", help="the gateway's
     raise typer.Exit(int(serve_gateway(config)))
 
 
-@app.command()
-def load(
-    target: Target = None,
-    surface: Annotated[
-        str | None, typer.Option("--surface", help="chat or messages (default: the first the target has)")
-    ] = None,
-    users: Annotated[int, typer.Option("--users", min=1, max=5000, help="concurrent users")] = 10,
-    duration: Annotated[str, typer.Option("--duration", help="whole seconds: 10s, 2m")] = "10s",
-    spawn_rate: Annotated[
-        float | None,
-        typer.Option("--spawn-rate", min=0.1, help="users started a second (default: all at once)"),
-    ] = None,
-    warm_up: Annotated[
-        str, typer.Option("--warm-up", help="latencies of streams that start this early do not count")
-    ] = "1s",
-    gate: Annotated[
-        list[str] | None, typer.Option("--gate", help="bound such as 'ttft.p99<400ms' (repeatable)")
-    ] = None,
-    processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="client processes")] = 1,
-    keep_alive: Annotated[
-        bool, typer.Option("--keep-alive/--no-keep-alive", help="one connection a user, or one a stream")
-    ] = True,
-    script: Annotated[
-        str | None,
-        typer.Option("--script", help="for a wired target: 'chunks=50,ttft_ms=100,gap_ms=20', faults too"),
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", min=0.1, help="seconds for one stream at most")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder for report, figures and evidence")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write report.json here too")] = None,
-    key_env: KeyEnv = None,
-    model: Model = None,
-) -> None:
-    """Put load on a deployment and judge it; without --target the embedded simulator and reference gateway."""
-    from weighbridge.load.command import LoadOptions, load_test, make_crowd, parse_duration
-    from weighbridge.load.gates import parse
-    from weighbridge.load.plan import parse_script
-    from weighbridge.run import resolve_target
-
-    warm_up_s = parse_duration(warm_up, "--warm-up")
-    options = LoadOptions(
-        crowd=make_crowd(users, duration, spawn_rate, processes, warm_up_s),
-        target=resolve_target(
-            target, ("anthropic-messages",) if surface == "messages" else (), key_env, model
-        ),
-        surface=surface,
-        gates=tuple(parse(text) for text in gate or ()),
-        warm_up=warm_up_s,
-        script=None if script is None else parse_script(script),
-        timeout=timeout,
-        keep_alive=keep_alive,
-        out=out,
-        json_file=json_file,
-    )
-    raise typer.Exit(int(load_test(options)))
-
-
+app.command()(load)
 target_commands.register(app)
 report_commands.register(app)
 

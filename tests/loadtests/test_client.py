@@ -7,6 +7,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import pytest
 
 from loadtests.dialect import EventStream
 from loadtests.recorder import Recorder
-from loadtests.streaming import Outcome, Streams
+from loadtests.streaming import Calls, Outcome
 from weighbridge.evidence import Ending
 from weighbridge.load.figures import Failure
-from weighbridge.load.plan import PLACEHOLDER, Bounds, LoadPlan
+from weighbridge.load.plan import PLACEHOLDER, Bounds, Lane, LoadPlan
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -42,8 +43,13 @@ def chunked(*events: bytes) -> bytes:
     return CHUNKED + b"".join(piece(item) for item in events) + b"0\r\n\r\n"
 
 
+LANE_FIELDS = {field.name for field in fields(Lane)}
+
+
 def plan_for(port: int, **changes: Any) -> LoadPlan:
     values: dict[str, Any] = {
+        "name": "chat",
+        "kind": "chat",
         "url": f"http://127.0.0.1:{port}/v1/chat/completions",
         "headers": (("Authorization", "Bearer secret"),),
         "body": json.dumps({"stream": True, "user": PLACEHOLDER}),
@@ -53,7 +59,9 @@ def plan_for(port: int, **changes: Any) -> LoadPlan:
         "bounds": Bounds(connect=2, first_byte=2, idle=2, total=5),
         "warm_up": 0.0,
     }
-    return LoadPlan(**values | changes)
+    given = values | changes
+    lane = Lane(**{name: value for name, value in given.items() if name in LANE_FIELDS})
+    return LoadPlan((lane,), **{name: value for name, value in given.items() if name not in LANE_FIELDS})
 
 
 class Client:
@@ -61,12 +69,13 @@ class Client:
 
     def __init__(self, plan: LoadPlan) -> None:
         self.recorder = Recorder(warm_up=plan.warm_up, sample=plan.sample, keep_failed=plan.keep_failed)
-        self.streams = Streams(plan, self.recorder)
+        self.calls = Calls(plan, self.recorder)
+        self.plan = plan
         self.connection: Any = None
         self.recorder.begin()
 
     def one(self) -> Outcome:
-        outcome, self.connection = self.streams.run(self.connection)
+        outcome, self.connection = self.calls.run(self.plan.main, self.connection)
         return outcome
 
     def close(self) -> None:

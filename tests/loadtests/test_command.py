@@ -146,7 +146,12 @@ def test_a_missed_gate_exits_1_and_no_file_holds_the_key(
     assert verdicts(report)["CSTR-03"] == "pass"
     assert verdicts(report)["CSTR-12"] == "not_verified"
     assert f"Bearer {KEY}".encode() in hostile.requests[-1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.ndjson", "load.json", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "evidence.ndjson",
+        "load.html",
+        "load.json",
+        "report.json",
+    ]
     for path in tmp_path.iterdir():
         assert KEY not in path.read_text()
 

@@ -70,7 +70,7 @@ def test_the_lag_is_held_against_small_figures_only() -> None:
 def test_a_client_without_processor_to_spare_trusts_no_latency() -> None:
     trust = check(measured(900, 60_000, 9.5))
     assert not trust.ok
-    assert set(trust.distrusted) == {"ttfb", "ttft", "icl", "e2e"}
+    assert {"ttfb", "ttft", "icl", "e2e"} <= set(trust.distrusted)
 
 
 def test_a_client_that_never_measured_itself_is_not_trusted() -> None:

@@ -42,6 +42,7 @@ class Crowd:
     """How many users, for how long.
 
     Attributes:
+        users: of a closed load; of an open one its schedule keepers, one in each process.
         spawn_rate: users started a second.
         duration: whole seconds from the first user to the end.
         processes: client processes; locust's master is one more beyond one.
@@ -64,7 +65,7 @@ def require_locust() -> None:
             raise UsageError(f"a load test needs {name}; install the extra: pip install 'weighbridge[load]'")
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """Ours without locust's variables and configuration files, with this very weighbridge importable."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST")}
     package = str(Path(__file__).resolve().parent.parent.parent)
@@ -86,7 +87,7 @@ async def _child(
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             cwd=home,
-            env=_environment(home) | dict(extra or {}),
+            env=environment(home) | dict(extra or {}),
             start_new_session=True,
         )
     try:
@@ -143,18 +144,19 @@ async def embedded_pair(scratch: Path) -> AsyncIterator[Mapping[str, str]]:
         yield {str(name): str(value) for name, value in variables.items()}
 
 
-def _locust_arguments(crowd: Crowd) -> list[str]:
+def _locust_arguments(plan: LoadPlan, crowd: Crowd) -> list[str]:
     arguments = [
         "-m", "locust",
         "-f", str(folder("loadtests") / "locustfile.py"),
         "--headless",
         "--only-summary",
-        "--loglevel", "WARNING",
-        "--users", str(crowd.users),
-        "--spawn-rate", f"{crowd.spawn_rate:g}",
-        "--run-time", f"{crowd.duration}s",
+        "--loglevel", "ERROR",
         "--stop-timeout", str(DRAIN_S),
     ]  # fmt: skip
+    if plan.arrivals is not None or not plan.shape:
+        # With a shape, users and the end are the shape's business.
+        arguments += ["--users", str(crowd.users), "--spawn-rate", f"{crowd.spawn_rate:g}"]
+        arguments += ["--run-time", f"{crowd.duration}s"]
     if crowd.processes > 1:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -164,25 +166,25 @@ def _locust_arguments(crowd: Crowd) -> list[str]:
     return arguments
 
 
-async def run_locust(plan: LoadPlan, crowd: Crowd, scratch: Path, progress: Progress) -> Mapping[str, Any]:
+async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Mapping[str, Any]:
     """Run the load in a child; returns the counters that it left.
 
     Args:
-        plan: what to send; its folder is `scratch`.
+        plan: what to send; its folder is one that only we can read.
         crowd: users and duration.
-        scratch: a folder that only we can read.
         progress: called with the seconds since the load began and what the child says about itself.
 
     Raises:
         HarnessError: locust did not start, died, or left no result.
     """
+    scratch = Path(plan.folder)
     file, log = scratch / "plan.json", scratch / "locust.log"
     plan.write(file)
     bound = _START_S + crowd.duration + DRAIN_S + _END_S
     try:
         async with (
             _child(
-                _locust_arguments(crowd), home=scratch, log=log, extra={PLAN_VARIABLE: str(file)}
+                _locust_arguments(plan, crowd), home=scratch, log=log, extra={PLAN_VARIABLE: str(file)}
             ) as process,
             asyncio.timeout(bound),
         ):
@@ -210,7 +212,7 @@ async def _follow(process: asyncio.subprocess.Process, progress: Progress) -> No
         if not line.startswith(b'{"progress"'):
             continue
         told = json.loads(line)["progress"]
-        if began is None and told["users"]:
+        if began is None and (told["users"] or told["completed"]):
             began = time.monotonic()
         if began is not None:
             progress(time.monotonic() - began, told)

@@ -1,7 +1,7 @@
 """The result of a load test: its exit code, its console lines, and its files.
 
 `report.json` is the document of every run, so that all its views work; `load.json` has every figure with its
-histogram, so that any other statistic can be had later; `evidence.ndjson` can be judged again.
+histogram, and `load.html` is its view for people; `evidence.ndjson` can be judged again.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weighbridge import __version__
 from weighbridge.engine import Evidence
 from weighbridge.errors import ExitCode, HarnessError, strongest
 from weighbridge.judgement import Judgement, exit_code
 from weighbridge.load import verdicts as load_verdicts
+from weighbridge.load.bill import Bill
+from weighbridge.load.capacity import Search
+from weighbridge.load.document import figures_document
+from weighbridge.load.export import junit, markdown
 from weighbridge.load.figures import Failure, Figures
 from weighbridge.load.gates import GateResult
+from weighbridge.load.page import render
 from weighbridge.load.plan import LoadPlan
-from weighbridge.load.processes import Crowd
-from weighbridge.load.show import figure_lines, gate_lines
+from weighbridge.load.show import against_lines, figure_lines, gate_lines
 from weighbridge.load.trust import Trust
 from weighbridge.load.verdicts import Recorded
 from weighbridge.plan import Plan
@@ -28,8 +31,34 @@ from weighbridge.report import document as report
 from weighbridge.report.console import summary_lines
 from weighbridge.target import Target
 
-FORMAT = "weighbridge-load"
-FORMAT_VERSION = 1
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where results go besides the run's folder; None for nowhere."""
+
+    out: Path | None = None
+    json_file: Path | None = None
+    html: Path | None = None
+    junit: Path | None = None
+    markdown: Path | None = None
+
+    def require(self) -> None:
+        """Make sure, before the load, that every place can be written.
+
+        Raises:
+            UsageError: one cannot.
+        """
+        if self.out is not None:
+            report.require_folder("--out", self.out)
+        named = (
+            ("--json", self.json_file),
+            ("--html", self.html),
+            ("--junit", self.junit),
+            ("--markdown", self.markdown),
+        )
+        for option, path in named:
+            if path is not None:
+                report.require_file(option, path)
 
 
 @dataclass(frozen=True)
@@ -46,13 +75,17 @@ class LoadRun:
     judgement: Judgement
     gates: tuple[GateResult, ...]
     trust: Trust
+    bill: Bill
+    direct: Figures | None = None
+    search: Search | None = None
     details: Mapping[Failure, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:
-        """The strongest of what verdicts, gates and self-check say."""
+        """The strongest of what verdicts, gates, money and self-check say."""
         codes = [exit_code(self.judgement, require_claim=False)]
-        if any(not result.met for result in self.gates):
+        missed = any(not result.met for result in self.gates) or not self.bill.ok
+        if missed or (self.search is not None and self.search.found is None):
             codes.append(ExitCode.VIOLATION)
         if not self.trust.ok:
             codes.append(ExitCode.INVALID_MEASUREMENT)
@@ -60,7 +93,7 @@ class LoadRun:
 
 
 def examples(records: Sequence[Recorded]) -> dict[Failure, str]:
-    """For each class of failure the first recorded stream."""
+    """For each class of failure the first recorded call."""
     found: dict[Failure, str] = {}
     for item in records:
         if item.failure is not None and item.failure not in found:
@@ -69,81 +102,48 @@ def examples(records: Sequence[Recorded]) -> dict[Failure, str]:
     return found
 
 
-def lines(finished: LoadRun, document: Mapping[str, Any], path: Path) -> Sequence[str]:
-    """The result for the console: figures, self-check, gates, verdicts."""
+def lines(finished: LoadRun, document: Mapping[str, Any], out: Path) -> Sequence[str]:
+    """The result for the console: figures, self-check, money, gates, verdicts."""
+    search = [] if finished.search is None else ["", *finished.search.lines, ""]
     return [
         "",
+        *search,
         *figure_lines(finished.figures, finished.details),
+        *against_lines(finished.figures, finished.direct),
         finished.trust.statement,
+        finished.bill.statement,
         *gate_lines(finished.gates),
-        *summary_lines(document, path),
+        *summary_lines(document, out / "report.json"),
+        f"Plots:  {out / 'load.html'}",
     ]
 
 
-def _figures_document(finished: LoadRun, crowd: Crowd) -> dict[str, Any]:
-    """load.json: every figure with its histogram, so that any other statistic can be had later."""
-    figures, plan = finished.figures, finished.plan
-    shares = (0.5, 0.9, 0.95, 0.99, 0.999)
-    return {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
-        "tool": {"name": "weighbridge", "version": __version__},
-        "run": {"id": finished.info.id, "started": finished.info.started},
-        "load": {
-            "surface": plan.surface,
-            "url": plan.url,
-            "model": plan.model,
-            "users": crowd.users,
-            "duration_s": crowd.duration,
-            "spawn_rate": crowd.spawn_rate,
-            "processes": crowd.processes,
-            "warm_up_s": plan.warm_up,
-            "keep_alive": plan.keep_alive,
-        },
-        "latencies_ms": {
-            name: {
-                "count": item.count,
-                "min": _ms(item.lowest),
-                "mean": _ms(item.mean),
-                "max": _ms(item.highest),
-            }
-            | {f"p{share * 100:g}": _ms(item.quantile(share)) for share in shares}
-            for name, item in figures.histograms.items()
-            if item.count
-        },
-        "streams": {
-            "started": figures.started,
-            "completed": figures.completed,
-            "failed": figures.failed,
-            "unfinished": figures.unfinished,
-            "completion": figures.completion,
-            "per_second": figures.streams_per_second,
-        },
-        "chunks": {
-            "received": figures.chunks,
-            "per_second": figures.chunks_per_second,
-            "coalesced": figures.coalesced,
-        },
-        "connections": figures.connections,
-        "failures": {name.value: times for name, times in figures.failures.items()},
-        "client": {
-            "ok": finished.trust.ok,
-            "distrusted": list(finished.trust.distrusted),
-            "reasons": list(finished.trust.reasons),
-            "lag_p50_ms": _ms(finished.trust.lag_p50_us),
-            "lag_p99_ms": _ms(finished.trust.lag_p99_us),
-            "cpu_share": finished.trust.cpu_share,
-        },
-        "gates": [
-            {"gate": item.gate.text, "measured": item.measured, "met": item.met} for item in finished.gates
-        ],
-        "histograms_us": {name: item.as_json() for name, item in figures.histograms.items() if item.count},
-        "exit_code": int(finished.exit_code),
+def figures_of(finished: LoadRun) -> dict[str, Any]:
+    """load.json of a finished run."""
+    document = figures_document(
+        finished.plan,
+        finished.figures,
+        finished.trust,
+        run={"id": finished.info.id, "started": finished.info.started},
+        direct=finished.direct,
+        examples={name.value: text for name, text in finished.details.items()},
+    )
+    bill = finished.bill
+    document["gates"] = [
+        {"gate": item.gate.text, "measured": item.measured, "shown": item.shown, "met": item.met}
+        for item in finished.gates
+    ]
+    document["money"] = {
+        "ok": bill.ok,
+        "skipped": bool(bill.missing),
+        "statement": bill.statement,
+        "charged_pico": bill.charged,
+        "lowest_pico": bill.lowest,
+        "highest_pico": bill.highest,
     }
-
-
-def _ms(value: float | None) -> float | None:
-    return None if value is None else round(value / 1000, 3)
+    if finished.search is not None:
+        document["capacity"] = finished.search.as_json()
+    return document | {"exit_code": int(finished.exit_code)}
 
 
 def _beyond(finished: LoadRun) -> list[tuple[str, str, Sequence[str]]]:
@@ -155,6 +155,7 @@ def _beyond(finished: LoadRun) -> list[tuple[str, str, Sequence[str]]]:
     rows: list[tuple[str, str, Sequence[str]]] = [
         ("load", "\n".join(figure_lines(finished.figures, finished.details)), ()),
         ("load client", finished.trust.statement, ()),
+        ("load money", finished.bill.statement, ()),
     ]
     rows += [
         ("load gate", f"{item.gate.text}: {'met' if item.met else 'missed'}, measured {item.shown}", ())
@@ -162,8 +163,8 @@ def _beyond(finished: LoadRun) -> list[tuple[str, str, Sequence[str]]]:
     ]
     rows += [
         (
-            f"failed streams: {name}",
-            f"{times} streams, {len(failed.get(name, ()))} of them recorded",
+            f"failed calls: {name}",
+            f"{times} calls, {len(failed.get(name, ()))} of them recorded",
             failed.get(name, ()),
         )
         for name, times in finished.figures.failures.items()
@@ -171,11 +172,16 @@ def _beyond(finished: LoadRun) -> list[tuple[str, str, Sequence[str]]]:
     return rows
 
 
-def write(finished: LoadRun, crowd: Crowd, out: Path, copy: Path | None) -> dict[str, Any]:
-    """Write report.json, load.json and the evidence; returns the report.
+def _text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write(finished: LoadRun, out: Path, places: Places) -> dict[str, Any]:
+    """Write all files; returns the report.
 
     Raises:
-        HarnessError: the folder cannot be written.
+        HarnessError: a place that could be written before the load cannot be any more.
     """
     document = load_verdicts.document(
         target=finished.target,
@@ -186,16 +192,26 @@ def write(finished: LoadRun, crowd: Crowd, out: Path, copy: Path | None) -> dict
         streams=finished.figures.started,
         beyond=_beyond(finished),
     )
+    figures = figures_of(finished)
+    page = render(figures)
     try:
         report.write(document, out / "report.json")
-        report.write(_figures_document(finished, crowd), out / "load.json")
+        report.write(figures, out / "load.json")
+        _text(out / "load.html", page)
         load_verdicts.write_evidence(
             finished.evidence, finished.rows, document, out / "evidence.ndjson", finished.info
         )
-        if copy is not None:
-            report.write(document, copy)
+        if places.json_file is not None:
+            report.write(document, places.json_file)
+        for path, text in (
+            (places.html, page),
+            (places.junit, junit(figures)),
+            (places.markdown, markdown(figures)),
+        ):
+            if path is not None:
+                _text(path, text)
     except OSError as error:
         raise HarnessError(
-            f"the results cannot be written to {error.filename or out}: {error.strerror}; choose another --out or --json"
+            f"the results cannot be written to {error.filename or out}: {error.strerror}; choose another place"
         ) from error
     return document

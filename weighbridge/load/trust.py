@@ -1,8 +1,9 @@
 """The self-check: may the client's own figures be trusted? Pure.
 
 A load generator that is late itself reports its own delay as the gateway's. So every client process notes
-how late its event loop comes round (a timer every 10 ms) and how much of a core it uses, and a latency
-whose value is not well above that delay is named as not to be trusted.
+how late its event loop comes round (a timer every 20 ms), how much of a core it uses, how late it began calls that
+were due, and, where the simulator stamps its events, how long after the write it noted the read. A latency whose
+value is not well above these delays is named as not to be trusted, and so is one whose worst cases were never begun.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from weighbridge.load.figures import LAG, Figures
+from weighbridge.load.figures import LAG, SCHEDULE, TRUE_LAG, Figures
+from weighbridge.load.histogram import Histogram
 
 #: Beyond this share of one core, queueing in the client makes every latency grow (seen from 0.85 on).
 MAX_CPU_SHARE = 0.85
@@ -19,10 +21,18 @@ LAG_SHARE = {0.5: 0.10, 0.99: 0.25}
 #: Lag that is never held against a figure, in microseconds: timers here have a resolution of one
 #: millisecond, and one late turn of the loop in a hundred is the machine's doing.
 LAG_FLOOR_US = {0.5: 2_000, 0.99: 5_000}
-#: The latencies that rest on when a read was stamped.
-_STAMPED = ("ttfb", "ttft", "icl", "e2e")
+#: The latencies that rest on when one read was stamped; tpot spreads that over all tokens of a stream.
+_STAMPED = ("ttfb", "ttft", "icl", "stall", "e2e", "plain", "submit", "poll", "task")
+#: The latencies that count from the intended start of an open load.
+_FROM_THE_START = ("ttfb", "ttft", "e2e", "plain", "submit", "task")
+#: What each of the client's own delays is called, and which latencies it spoils.
+_DELAYS = {
+    LAG: ("the client's own lag", _STAMPED),
+    SCHEDULE: ("the delay of starts that were due", _FROM_THE_START),
+    TRUE_LAG: ("the true lag behind the simulator's stamps", _STAMPED),
+}
 #: Fewer turns of the loop than this (half a second) say nothing about it.
-MIN_TURNS = 50
+MIN_TURNS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class Trust:
     lag_p50_us: int | None
     lag_p99_us: int | None
     cpu_share: float | None
+    schedule_p99_us: int | None = None
+    true_lag_p99_us: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -51,35 +63,45 @@ class Trust:
         lag = "?" if self.lag_p99_us is None else f"{self.lag_p99_us / 1000:.1f} ms"
         cpu = "?" if self.cpu_share is None else f"{self.cpu_share:.0%}"
         condition = f"event loop lag p99 {lag}, {cpu} of a core"
+        if self.schedule_p99_us is not None:
+            condition += f", starts late by p99 {self.schedule_p99_us / 1000:.1f} ms"
+        if self.true_lag_p99_us is not None:
+            condition += f", true lag p99 {self.true_lag_p99_us / 1000:.1f} ms"
         if self.ok:
             return f"client ok: {condition}"
         names = ", ".join(self.distrusted)
         return f"client not ok ({condition}), do not trust {names}: {'; '.join(self.reasons)}"
 
 
-def _late(figures: Figures) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The figures that the client's lag spoils, with the reason, for each quantile looked at."""
-    lag = figures.histograms[LAG]
-    for share, part in LAG_SHARE.items():
-        delay = lag.quantile(share)
-        if delay is None or delay <= LAG_FLOOR_US[share]:
-            continue
-        values = {name: figures.histograms[name].quantile(share) for name in _STAMPED}
-        names = tuple(
-            f"{name}.p{share * 100:g}"
-            for name, value in values.items()
-            if value is not None and delay > part * value
-        )
-        if names:
-            late = f"the client's own lag p{share * 100:g} of {delay / 1000:.1f} ms"
-            yield names, f"{late} is more than {part:.0%} of {', '.join(names)}"
+def _late(figures: Figures, true_lag: Histogram) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The figures that the client's delays spoil, with the reason, for each quantile looked at."""
+    for kind, (words, spoiled) in _DELAYS.items():
+        for share, part in LAG_SHARE.items():
+            delay = (true_lag if kind == TRUE_LAG else figures.histograms[kind]).quantile(share)
+            if delay is None or delay <= LAG_FLOOR_US[share]:
+                continue
+            values = {name: figures.histograms[name].quantile(share) for name in spoiled}
+            names = tuple(
+                f"{name}.p{share * 100:g}"
+                for name, value in values.items()
+                if value is not None and delay > part * value
+            )
+            if names:
+                late = f"{words} p{share * 100:g} of {delay / 1000:.1f} ms"
+                yield names, f"{late} is more than {part:.0%} of {', '.join(names)}"
 
 
-def check(figures: Figures) -> Trust:
-    """Judge the client by its lag and its use of the processor."""
+def check(figures: Figures, direct: Figures | None = None) -> Trust:
+    """Judge the client by its delays and its use of the processor.
+
+    Args:
+        figures: of the load.
+        direct: of the baseline in the same run: there the simulator's stamps reach the client as they were made,
+            so its true lag stands for the client of both.
+    """
     lag = figures.histograms[LAG]
     busiest = figures.busiest
-    found = list(_late(figures))
+    found = list(_late(figures, (direct or figures).histograms[TRUE_LAG]))
     if figures.started and (lag.count < MIN_TURNS or busiest is None):
         found = [(_STAMPED, "the client was not measured long enough; use a longer --duration")]
     elif busiest is not None and busiest > MAX_CPU_SHARE:
@@ -91,4 +113,6 @@ def check(figures: Figures) -> Trust:
         lag.quantile(0.5),
         lag.quantile(0.99),
         busiest,
+        figures.histograms[SCHEDULE].quantile(0.99),
+        (direct or figures).histograms[TRUE_LAG].quantile(0.99),
     )

@@ -75,7 +75,7 @@ def _situation(failure: Failure | None, ending: Ending) -> str:
 
 
 def _call(raw: Mapping[str, Any], plan: LoadPlan, secrets: Secrets) -> Call:
-    started = int(raw["started"])
+    started, lane = int(raw["started"]), plan.lane(raw["lane"])
     failure = None if raw["failure"] is None else Failure(raw["failure"])
 
     def since(at: int) -> float:
@@ -90,7 +90,7 @@ def _call(raw: Mapping[str, Any], plan: LoadPlan, secrets: Secrets) -> Call:
         )
     exchange = Exchange(
         id=str(raw["id"]),
-        request=Request("POST", plan.url, plan.headers, plan.body_of(raw["id"])),
+        request=Request("POST", lane.url, lane.headers, lane.body_of(raw["id"])),
         response=response,
         ending=Ending(raw["ending"]),
         started=(started - plan.epoch_ns) / 1e9,
@@ -100,13 +100,13 @@ def _call(raw: Mapping[str, Any], plan: LoadPlan, secrets: Secrets) -> Call:
     )
     return Call(
         exchange=secrets.exchange(exchange),
-        situation=_situation(failure, exchange.ending),
-        surface=plan.surface,
-        role=plan.role,
-        model=plan.model,
-        principal=plan.principal,
-        scenario=plan.scenario_of(exchange.id),
-        streamed=True,
+        situation=_situation(failure, exchange.ending) if lane.streamed else f"load-{failure or 'plain'}",
+        surface=lane.surface,
+        role=lane.role,
+        model=lane.model,
+        principal=lane.principal,
+        scenario=lane.scenario_of(exchange.id),
+        streamed=lane.streamed,
     )
 
 
@@ -121,20 +121,29 @@ def read_records(folder: Path, plan: LoadPlan, secrets: Secrets) -> tuple[Record
     return tuple(sorted(found, key=lambda item: item.call.exchange.started))
 
 
-def load_rows(target: Target, surface: str) -> Plan:
-    """The rows that a load test of this target reports on; narrowed, so it claims nothing.
+def load_rows(target: Target, surfaces: Sequence[str]) -> Plan:
+    """The rows that a load test of these surfaces reports on; narrowed, so it claims nothing.
+
+    A load without any stream is reported under the rows of chat, none of which it can show.
 
     Raises:
         WeighbridgeError: a profile of the target is unknown or does not fit it.
     """
-    catalogue, rows = load_catalogue(), ROWS[surface]
-    profiles = [name for name in target.profiles if catalogue.profile(name).surface == surface]
-    return make_plan(target, catalogue, profiles or [rows.profile], Selection(requirements=rows.ids))
+    catalogue = load_catalogue()
+    profiles: list[str] = []
+    ids: list[str] = []
+    for surface in surfaces or ("chat",):
+        rows = ROWS[surface]
+        named = [name for name in target.profiles if catalogue.profile(name).surface == surface]
+        profiles += named or [rows.profile]
+        ids += rows.ids
+    return make_plan(target, catalogue, list(dict.fromkeys(profiles)), Selection(requirements=tuple(ids)))
 
 
 def observe(records: Iterable[Recorded], surface: str) -> Observation:
-    """The recorded streams as the observation that the checks take."""
-    return Observation(ROWS[surface].probe, tuple(item.call for item in records))
+    """The recorded calls of a surface as the observation that the checks take."""
+    calls = tuple(item.call for item in records if item.call.surface == surface)
+    return Observation(ROWS[surface].probe, calls)
 
 
 def judge(rows: Plan, evidence: Evidence) -> Judgement:
@@ -206,8 +215,10 @@ def write_evidence(
     evidence_file.write(evidence, path, context)
 
 
-def with_streams(evidence: Evidence, observation: Observation, duration: float) -> Evidence:
+def with_streams(evidence: Evidence, observed: Iterable[Observation], duration: float) -> Evidence:
     """The evidence of preflight, with the streams added."""
     return replace(
-        evidence, observations={**evidence.observations, observation.probe: observation}, duration=duration
+        evidence,
+        observations={**evidence.observations, **{item.probe: item for item in observed}},
+        duration=duration,
     )

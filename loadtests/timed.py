@@ -1,0 +1,130 @@
+"""Reads one streamed response: marks its moments, feeds the stream, keeps the bytes. Runs in the event loop's callback."""
+
+from __future__ import annotations
+
+from loadtests.dialect import EventStream
+from loadtests.recorder import Recorder
+from weighbridge.evidence import Headers
+from weighbridge.load.figures import TRUE_LAG
+
+
+class Timed:
+    """One stream's moments.
+
+    Attributes:
+        origin: from when latencies count: the intended start in an open load, else the moment before the send.
+        sent: the moment before the send.
+        stall: the largest gap between two reads with content, in nanoseconds.
+    """
+
+    __slots__ = (
+        "_bytes_left",
+        "_recorder",
+        "chunks",
+        "first_at",
+        "head_at",
+        "headers",
+        "last_at",
+        "length",
+        "measured",
+        "origin",
+        "sent",
+        "stall",
+        "status",
+        "stream",
+    )
+
+    def __init__(
+        self, stream: EventStream, recorder: Recorder, keep_bytes: int, origin: int, sent: int
+    ) -> None:
+        self.stream = stream
+        self._recorder = recorder
+        self._bytes_left = keep_bytes
+        self.origin = origin
+        self.sent = sent
+        self.measured = recorder.measures(origin)
+        self.status: int | None = None
+        self.headers: Headers = ()
+        self.head_at: int | None = None
+        self.first_at: int | None = None
+        self.last_at = 0
+        self.stall = 0
+        self.length = 0
+        self.chunks: list[tuple[int, bytes]] = []
+
+    def on_head(self, at: int, status: int, headers: Headers) -> None:
+        """The head is there."""
+        self.status = status
+        self.headers = headers
+        self.head_at = at
+        if self.measured and 200 <= status < 300:
+            self._recorder.tally.histograms["ttfb"].record((at - self.origin) // 1000)
+
+    def on_quick(self, at: int, data: bytes) -> bool:
+        """A read of whole chunks: taken at once if it is the usual content event."""
+        if self.first_at is None or not self.stream.quick(data):
+            return False
+        self.length += len(data)
+        if self._bytes_left > 0:
+            self._bytes_left -= len(data)
+            self.chunks.append((at, data[data.index(b"\n") + 1 : -2]))
+        recorder = self._recorder
+        recorder.chunks += 1
+        gap = at - self.last_at
+        self.stall = max(self.stall, gap)
+        if self.measured:
+            recorder.tally.chunks += 1
+            recorder.icl.record(gap // 1000)
+        self.last_at = at
+        return True
+
+    def on_body(self, at: int, data: bytes) -> None:
+        """Body bytes of one read."""
+        self.length += len(data)
+        if self._bytes_left > 0:
+            self._bytes_left -= len(data)
+            self.chunks.append((at, data))
+        if self.status is None or not 200 <= self.status < 300:
+            return
+        count = self.stream.feed(data)
+        if not count:
+            return
+        recorder = self._recorder
+        recorder.chunks += count
+        first = self.first_at is None
+        if not first:
+            self.stall = max(self.stall, at - self.last_at)
+        if self.measured:
+            tally = recorder.tally
+            tally.chunks += count
+            tally.coalesced += count - 1
+            if first:
+                recorder.ttft.record((at - self.origin) // 1000)
+                tally.histograms["ttft_sent"].record((at - self.sent) // 1000)
+            else:
+                recorder.icl.record((at - self.last_at) // 1000)
+            stamp = self.stream.stamp
+            if stamp is not None:
+                tally.histograms[TRUE_LAG].record(max(0, at - stamp) // 1000)
+        if first:
+            self.first_at = at
+        self.last_at = at
+
+    @property
+    def whole_record(self) -> bool:
+        """Whether all bytes that arrived were kept."""
+        return self._bytes_left >= 0
+
+    def latencies(self, tokens: int, ended: int) -> dict[str, int]:
+        """What this stream's user felt, in microseconds; only what there was to feel."""
+        found: dict[str, int] = {}
+        if self.head_at is not None:
+            found["ttfb"] = (self.head_at - self.origin) // 1000
+        if self.first_at is not None:
+            found["ttft"] = (self.first_at - self.origin) // 1000
+            if tokens > 1:
+                found["tpot"] = (self.last_at - self.first_at) // (tokens - 1) // 1000
+            if self.last_at > self.first_at:
+                found["stall"] = self.stall // 1000
+        found["e2e"] = (ended - self.origin) // 1000
+        return found

@@ -1,0 +1,68 @@
+"""The bill: sums of charges against sums of priced usage."""
+
+from weighbridge.embed import EMBEDDED_SHAPE
+from weighbridge.load.bill import Bill, expected, why_not
+from weighbridge.load.figures import Figures, Tally
+from weighbridge.load.lanes import parse_mix
+from weighbridge.load.plan import LoadPlan, make_plan
+
+
+def plan(mix: str) -> LoadPlan:
+    return make_plan(EMBEDDED_SHAPE, parse_mix(mix), wired=True)
+
+
+def figures(usage: dict[str, int], *, completed: int, failed: int = 0) -> Figures:
+    tally = Tally()
+    tally.usage.update(usage)
+    tally.completed = completed
+    tally.unfinished = failed
+    return Figures.of(tally)
+
+
+TEN = {"gpt-5.5/prompt": 1200, "gpt-5.5/completion": 480, "gpt-5.5/calls": 10}
+#: USD 5 and 30 per million tokens, in pico-dollars.
+PRICE = 1200 * 5_000_000 + 480 * 30_000_000
+
+
+def test_the_sum_is_the_priced_usage() -> None:
+    bill = expected(EMBEDDED_SHAPE, plan("chat"), figures(TEN, completed=10))
+    assert (bill.lowest, bill.highest, bill.calls) == (PRICE, PRICE, 10)
+    assert not bill.problems
+
+
+def charged(amount: int, bill: Bill) -> Bill:
+    return Bill(amount, bill.lowest, bill.highest, bill.calls, bill.uncertain, "", bill.problems)
+
+
+def test_a_charge_too_many_and_one_too_few_are_found() -> None:
+    bill = expected(EMBEDDED_SHAPE, plan("chat"), figures(TEN, completed=10))
+    assert charged(PRICE, bill).ok
+    for off, words in ((PRICE // 10, "too much"), (-PRICE // 10, "too little")):
+        wrong = charged(PRICE + off, bill)
+        assert not wrong.ok
+        assert words in wrong.statement
+
+
+def test_calls_that_were_cut_off_may_be_charged_or_not() -> None:
+    bill = expected(EMBEDDED_SHAPE, plan("chat"), figures(TEN, completed=10, failed=2))
+    assert charged(PRICE, bill).ok
+    assert charged(PRICE + PRICE // 5, bill).ok
+    assert not charged(PRICE + PRICE // 5 + 1, bill).ok
+    assert not charged(PRICE - 1, bill).ok
+
+
+def test_usage_that_differs_from_the_providers_is_found() -> None:
+    bill = expected(EMBEDDED_SHAPE, plan("chat"), figures(TEN | {"gpt-5.5/completion": 479}, completed=10))
+    assert bill.problems == ("gpt-5.5 reports 479 output tokens, its provider 480",)
+    assert not charged(bill.lowest, bill).ok
+
+
+def test_a_whole_call_without_usage_is_found() -> None:
+    bill = expected(EMBEDDED_SHAPE, plan("chat"), figures(TEN, completed=11))
+    assert "1 whole calls reported no usage" in bill.problems
+
+
+def test_what_cannot_be_reconciled_says_why() -> None:
+    assert why_not(EMBEDDED_SHAPE, plan("chat=2,messages,plain")) == ""
+    assert "media tasks" in why_not(EMBEDDED_SHAPE, plan("chat,tasks"))
+    assert Bill(missing="x").ok
