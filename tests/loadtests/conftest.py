@@ -41,7 +41,7 @@ def read_request(peer: socket.socket) -> bytes:
             return b""
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
-    length = int(head.lower().rpartition(b"content-length: ")[2].split(b"\r\n")[0])
+    length = int((head.lower().partition(b"\r\ncontent-length: ")[2] or b"0").split(b"\r\n")[0])
     while len(body) < length:
         body += peer.recv(65536)
     return head + b"\r\n\r\n" + body

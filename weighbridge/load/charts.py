@@ -11,10 +11,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 38
 #: Depths of colour in a heat map.
 _DEPTHS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a plot, in its own units."""
+
+    width: int
+    height: int
+
+
+#: Two side by side, and one alone.
+SMALL, WIDE = Size(720, 270), Size(1120, 250)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,8 @@ def logarithmic(low: float, high: float, label: str = "") -> Axis:
     """A logarithmic axis of milliseconds, labelled at 1, 2 and 5 of each power of ten where there is room."""
     low, high = max(low, 1e-3) / 1.15, max(high, low * 1.5, 2e-3) * 1.15
     decades = math.log10(high / low)
-    steps = (1, 2, 5) if decades < 3 else (1, 3) if decades < 4 else (1,)
+    dense = (1, 1.5, 2, 3, 4, 5, 6, 8)
+    steps = dense if decades < 1 else (1, 2, 5) if decades < 3 else (1, 3) if decades < 4 else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     values = [step * 10.0**power for power in powers for step in steps]
     return Axis(
@@ -90,29 +102,29 @@ def logarithmic(low: float, high: float, label: str = "") -> Axis:
     )
 
 
-def _x(axis: Axis, value: float) -> float:
-    return _LEFT + axis.share(value) * (WIDTH - _LEFT - _RIGHT)
+def _x(axis: Axis, value: float, size: Size) -> float:
+    return _LEFT + axis.share(value) * (size.width - _LEFT - _RIGHT)
 
 
-def _y(axis: Axis, value: float, height: int) -> float:
-    return height - _BOTTOM - axis.share(value) * (height - _TOP - _BOTTOM)
+def _y(axis: Axis, value: float, size: Size) -> float:
+    return size.height - _BOTTOM - axis.share(value) * (size.height - _TOP - _BOTTOM)
 
 
-def frame(title: str, across: Axis, up: Axis, marks: Iterable[str], *, height: int = HEIGHT) -> str:
+def frame(title: str, across: Axis, up: Axis, marks: Iterable[str], *, size: Size = SMALL) -> str:
     """A whole plot."""
-    bottom, right = height - _BOTTOM, WIDTH - _RIGHT
+    bottom, right = size.height - _BOTTOM, size.width - _RIGHT
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
+        f'<svg viewBox="0 0 {size.width} {size.height}" role="img" aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title>",
     ]
     for value, text in up.ticks:
-        y = _y(up, value, height)
+        y = _y(up, value, size)
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
         parts.append(
             f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
         )
     for value, text in across.ticks:
-        x = _x(across, value)
+        x = _x(across, value, size)
         parts.append(f'<path class="grid faint" d="M{x:.1f} {_TOP}V{bottom}"/>')
         parts.append(
             f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{escape(text)}</text>'
@@ -121,23 +133,23 @@ def frame(title: str, across: Axis, up: Axis, marks: Iterable[str], *, height: i
     parts.append(f'<path class="axis" d="M{_LEFT} {bottom}H{right}"/>')
     if across.label:
         parts.append(
-            f'<text class="label" x="{right}" y="{height - 4}" text-anchor="end">{escape(across.label)}</text>'
+            f'<text class="label" x="{right}" y="{size.height - 4}" text-anchor="end">{escape(across.label)}</text>'
         )
     if up.label:
         parts.append(f'<text class="label" x="{_LEFT + 6}" y="{_TOP + 4}">{escape(up.label)}</text>')
     return "".join([*parts, "</svg>"])
 
 
-def line(series: Line, across: Axis, up: Axis, *, height: int = HEIGHT) -> str:
+def line(series: Line, across: Axis, up: Axis, *, size: Size = SMALL) -> str:
     """The mark of one series."""
     if not series.points:
         return ""
-    placed = [(_x(across, x), _y(up, y, height)) for x, y in series.points]
+    placed = [(_x(across, x, size), _y(up, y, size)) for x, y in series.points]
     path = [f"M{placed[0][0]:.1f} {placed[0][1]:.1f}"]
     for x, y in placed[1:]:
         path.append(f"H{x:.1f}V{y:.1f}" if series.step else f"L{x:.1f} {y:.1f}")
     drawn = "".join(path)
-    bottom = height - _BOTTOM
+    bottom = size.height - _BOTTOM
     filled = ""
     if series.area:
         filled = f'<path class="area {series.colour}" d="{drawn}L{placed[-1][0]:.1f} {bottom}L{placed[0][0]:.1f} {bottom}Z"/>'
@@ -146,73 +158,73 @@ def line(series: Line, across: Axis, up: Axis, *, height: int = HEIGHT) -> str:
 
 
 def dots(
-    points: Sequence[tuple[float, float, str, str]], across: Axis, up: Axis, *, height: int = HEIGHT
+    points: Sequence[tuple[float, float, str, str]], across: Axis, up: Axis, *, size: Size = SMALL
 ) -> str:
     """Marks (x, y, class, tooltip)."""
     return "".join(
-        f'<circle class="dot {colour}" cx="{_x(across, x):.1f}" cy="{_y(up, y, height):.1f}" r="4.5">'
+        f'<circle class="dot {colour}" cx="{_x(across, x, size):.1f}" cy="{_y(up, y, size):.1f}" r="4.5">'
         f"<title>{escape(text)}</title></circle>"
         for x, y, colour, text in points
     )
 
 
-def band(across: Axis, begin: float, end: float, text: str, *, height: int = HEIGHT) -> str:
+def band(across: Axis, begin: float, end: float, text: str, *, size: Size = SMALL) -> str:
     """A shaded stretch, such as the warm-up."""
-    x, far = _x(across, begin), _x(across, end)
+    x, far = _x(across, begin, size), _x(across, end, size)
     if far - x < 1:
         return ""
     word = (
-        f'<text class="label" x="{x + 5:.1f}" y="{height - _BOTTOM - 7}">{escape(text)}</text>'
+        f'<text class="label" x="{x + 5:.1f}" y="{size.height - _BOTTOM - 7}">{escape(text)}</text>'
         if far - x > 50
         else ""
     )
-    return f'<rect class="band" x="{x:.1f}" y="{_TOP}" width="{far - x:.1f}" height="{height - _TOP - _BOTTOM}"/>{word}'
+    return f'<rect class="band" x="{x:.1f}" y="{_TOP}" width="{far - x:.1f}" height="{size.height - _TOP - _BOTTOM}"/>{word}'
 
 
-def rule(up: Axis, value: float, text: str, *, height: int = HEIGHT) -> str:
+def rule(up: Axis, value: float, text: str, *, size: Size = SMALL) -> str:
     """A bound that was set on the upward axis."""
-    y = _y(up, value, height)
+    y = _y(up, value, size)
     return (
-        f'<path class="rule" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
-        f'<text class="label rule-text" x="{WIDTH - _RIGHT - 4}" y="{y - 5:.1f}" text-anchor="end">{escape(text)}</text>'
+        f'<path class="rule" d="M{_LEFT} {y:.1f}H{size.width - _RIGHT}"/>'
+        f'<text class="label rule-text" x="{size.width - _RIGHT - 4}" y="{y - 5:.1f}" text-anchor="end">{escape(text)}</text>'
     )
 
 
-def upright(across: Axis, value: float, text: str, *, height: int = HEIGHT, row: int = 0) -> str:
+def upright(across: Axis, value: float, text: str, *, size: Size = SMALL, row: int = 0) -> str:
     """A bound or a percentile on the axis across."""
-    x = _x(across, value)
+    x = _x(across, value, size)
     anchor, shift = ("end", -5) if across.share(value) > 0.7 else ("start", 5)
     return (
-        f'<path class="rule" d="M{x:.1f} {_TOP}V{height - _BOTTOM}"/>'
-        f'<text class="label rule-text" x="{x + shift:.1f}" y="{_TOP + 12 + 15 * row}" text-anchor="{anchor}">{escape(text)}</text>'
+        f'<path class="rule" d="M{x:.1f} {_TOP}V{size.height - _BOTTOM}"/>'
+        f'<text class="label rule-text" x="{x + shift:.1f}" y="{size.height - _BOTTOM - 10 - 15 * row}" text-anchor="{anchor}">{escape(text)}</text>'
     )
 
 
 def heat(
     cells: Mapping[tuple[float, float], int],
-    size: Callable[[float, float], tuple[float, float]],
+    ends: Callable[[float, float], tuple[float, float]],
     across: Axis,
     up: Axis,
     *,
-    height: int = HEIGHT,
+    size: Size = SMALL,
 ) -> str:
     """The marks of a heat map.
 
     Args:
         cells: counts by (x, y), the lower ends of each cell.
-        size: the upper ends of the cell at (x, y).
+        ends: the upper ends of the cell at (x, y).
         across: the axis of x.
         up: the axis of y.
-        height: of the plot.
+        size: of the plot.
     """
     if not cells:
         return ""
     most = math.log1p(max(cells.values()))
     paths: dict[int, list[str]] = {}
     for (x, y), count in sorted(cells.items()):
-        far, top = size(x, y)
-        left, bottom = _x(across, x), _y(up, y, height)
-        wide, high = _x(across, far) - left, bottom - _y(up, top, height)
+        far, top = ends(x, y)
+        left, bottom = _x(across, x, size), _y(up, y, size)
+        wide, high = _x(across, far, size) - left, bottom - _y(up, top, size)
         depth = min(_DEPTHS - 1, int(_DEPTHS * math.log1p(count) / most))
         paths.setdefault(depth, []).append(
             f"M{left:.1f} {bottom:.1f}h{wide + 0.3:.1f}v{-high - 0.3:.1f}h{-wide - 0.3:.1f}z"

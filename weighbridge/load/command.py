@@ -15,7 +15,7 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from typing import Any
 
 import uvloop
 
+from weighbridge.clock import align
 from weighbridge.engine import Evidence, Settings, gather
 from weighbridge.engine import join as join_upstream
 from weighbridge.errors import ExitCode, HarnessError
@@ -33,7 +34,7 @@ from weighbridge.load import capacity, gates, offer
 from weighbridge.load import verdicts as load_verdicts
 from weighbridge.load.arrivals import Arrivals
 from weighbridge.load.direct import Direct, direct_plan
-from weighbridge.load.figures import Figures, Tally
+from weighbridge.load.figures import TRUE_LAG, Figures, Tally
 from weighbridge.load.gates import Gate
 from weighbridge.load.lanes import Wanted, default_mix, require_surface
 from weighbridge.load.plan import LoadPlan, make_plan, role_of
@@ -48,6 +49,7 @@ from weighbridge.load.report import LoadRun, Places, examples, lines, write
 from weighbridge.load.shapes import Point
 from weighbridge.load.show import LoadConsole
 from weighbridge.load.trust import check as check_trust
+from weighbridge.load.truth import lags_us
 from weighbridge.locate import folder
 from weighbridge.redaction import Secrets
 from weighbridge.report import document as report
@@ -179,6 +181,23 @@ class _Run:
         return plan, tally
 
 
+async def _direct(target: Target, parts: Sequence[tuple[LoadPlan, Tally]]) -> Tally:
+    """The parts of the baseline as one, with the client's true lag where the provider is the simulator."""
+    merged = Tally()
+    for number, (_, tally) in enumerate(parts):
+        tally.processes = [replace(item, part=number) for item in tally.processes]
+        merged.merge(tally.as_json())
+    if target.simulator is not None:
+        control = SimulatorControl(target.simulator)
+        for plan, _ in parts:
+            records = load_verdicts.read_records(Path(plan.folder), plan, Secrets(target.secrets()))
+            seen = await control.settled_calls(item.call.id for item in records)
+            clock = align(await control.pings(plan.epoch_ns / 1e9))
+            for lag in lags_us(records, seen, clock):
+                merged.histograms[TRUE_LAG].record(lag)
+    return merged
+
+
 def _at_level(plan: LoadPlan, level: float) -> LoadPlan:
     if plan.arrivals is not None:
         return replace(plan, arrivals=replace(plan.arrivals, rate=level))
@@ -243,13 +262,13 @@ async def _load(options: LoadOptions, console: LoadConsole) -> LoadRun:
                 search, plan, tally, plans = await _search(run, plan, options, options.search, console)
                 missing = missing or "a capacity search has many loads"
             else:
+                before_all = []
                 if baseline is not None:
-                    _, direct = await run.part(baseline, "direct  ", half)
+                    before_all.append(await run.part(baseline, "direct  ", half))
                 plan, tally = await run.part(plan, "gateway  " if baseline is not None else "")
-                if baseline is not None and direct is not None:
-                    _, again = await run.part(baseline, "direct  ", half)
-                    again.processes = [replace(item, part=1) for item in again.processes]
-                    direct.merge(again.as_json())
+                if baseline is not None:
+                    parts = [*before_all, await run.part(baseline, "direct  ", half)]
+                    direct = await _direct(target, parts)
                 plans = [plan]
             billed.merge(tally.as_json())
             figures = Figures.of(tally)

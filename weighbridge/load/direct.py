@@ -60,7 +60,7 @@ def direct_plan(target: Target, plan: LoadPlan, direct: Direct) -> LoadPlan:
     if direct.url is not None and len(surfaces) > 1:
         raise UsageError("--direct names one provider; load chat and messages in two runs")
     lanes = tuple(_lane(target, lane, direct) for lane in plan.lanes if lane.surface != "tasks")
-    return replace(plan, lanes=lanes, sample=0, keep_failed=0)
+    return replace(plan, lanes=lanes)
 
 
 def _lane(target: Target, lane: Lane, direct: Direct) -> Lane:

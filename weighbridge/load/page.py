@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from weighbridge.load import charts
-from weighbridge.load.charts import Axis, Line
+from weighbridge.load.charts import WIDE, Axis, Line
 from weighbridge.load.figures import MEANING, Failure, Figures, lowest_of_row
 from weighbridge.load.histogram import middle_of
 from weighbridge.load.page_style import STYLE
@@ -25,6 +25,8 @@ _PLOTTED = {
 }
 _STATISTICS = ("p50", "p90", "p95", "p99", "p99.9", "max")
 _REFRESH_S = 2
+#: The lowest share of values that a distribution's axis leaves out.
+_CLIPPED = 0.004
 
 
 def _number(value: float | None) -> str:
@@ -67,8 +69,9 @@ def _cdf(name: str, document: Mapping[str, Any]) -> str:
     lines = [Line("gateway" if direct else name, _thin(_cumulated(own)), "c1", area=not direct)]
     if direct:
         lines.append(Line("direct", _thin(_cumulated(direct)), "c2", dashed=True))
-    values = [x for item in lines for x, _ in item.points]
-    across = charts.logarithmic(min(values), max(values))
+    # A handful of values far below the rest would take most of the axis; they lie on its edge.
+    low = min(next(x for x, share in item.points if share >= _CLIPPED) for item in lines)
+    across = charts.logarithmic(low, max(item.points[-1][0] for item in lines))
     up = Axis(0, 1, tuple((share, f"{share:.0%}") for share in (0, 0.25, 0.5, 0.75, 1)))
     marks = [charts.line(item, across, up) for item in reversed(lines)]
     found = document["latencies_ms"][name]
@@ -98,7 +101,7 @@ def _over_time(document: Mapping[str, Any]) -> Iterator[str]:
     if not slices:
         return
     across = _time_axis(document)
-    shade = charts.band(across, 0, document["load"]["warm_up_s"], "warm-up")
+    shade = charts.band(across, 0, document["load"]["warm_up_s"], "warm-up", size=WIDE)
 
     def series(name: str) -> list[tuple[float, float]]:
         return [(item["at_s"] + width / 2, item["counts"].get(name, 0) / width) for item in slices]
@@ -114,11 +117,11 @@ def _over_time(document: Mapping[str, Any]) -> Iterator[str]:
         up = charts.straight(max(y for _, _, points in drawn for _, y in points) * 1.08)
         marks = [shade]
         marks += [
-            charts.line(Line(name, points, colour, area=name in {"chunks", "failed"}), across, up)
+            charts.line(Line(name, points, colour, area=name in {"chunks", "failed"}), across, up, size=WIDE)
             for name, colour, points in drawn
         ]
         key = charts.legend([(name, colour, False) for name, colour, _ in drawn])
-        yield _figure(title, charts.frame(title, across, up, marks), key, wide=True)
+        yield _figure(title, charts.frame(title, across, up, marks, size=WIDE), key, wide=True)
     for name, title in (("icl", "Gaps between chunks over time"), ("ttft", "Time to first token over time")):
         drawn_heat = _heat(document, name, title, across, shade)
         if drawn_heat:
@@ -137,9 +140,9 @@ def _heat(document: Mapping[str, Any], name: str, title: str, across: Axis, shad
     if not cells:
         return ""
     up = charts.logarithmic(min(tops), max(tops.values()))
-    marks = [shade, charts.heat(cells, lambda x, y: (x + width, tops[y]), across, up)]
+    marks = [shade, charts.heat(cells, lambda x, y: (x + width, tops[y]), across, up, size=WIDE)]
     note = f'<p class="note">Each column is {width} s; the darker, the more {"gaps" if name == "icl" else "streams"} of that length.</p>'
-    return _figure(title, charts.frame(title, across, up, marks), note, wide=True)
+    return _figure(title, charts.frame(title, across, up, marks, size=WIDE), note, wide=True)
 
 
 def _against(document: Mapping[str, Any]) -> str:

@@ -28,7 +28,6 @@ h2{font-size:18px;letter-spacing:-.01em;margin:38px 0 12px;font-weight:640}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px 10px;break-inside:avoid}
 figure.wide{margin-bottom:14px}figcaption{font-weight:600;font-size:14px;margin-bottom:4px}
 figure>svg{width:100%;height:auto;display:block}
-.wide>svg{max-height:330px}
 .grid{stroke:var(--grid);stroke-width:1;fill:none}.grid.faint{opacity:.6}.axis{stroke:var(--line);fill:none}
 .tick,.label{font:11.5px system-ui,sans-serif;fill:var(--soft)}.rule{stroke:var(--soft);stroke-dasharray:3 3;fill:none;opacity:.75}.rule-text{fill:var(--ink)}
 .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.dashed{stroke-dasharray:6 4}.area{opacity:.13;stroke:none}

@@ -1,0 +1,3 @@
+"""As in torch."""
+
+from torch.utils import data as data

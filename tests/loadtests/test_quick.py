@@ -1,0 +1,77 @@
+"""Reads that are one whole event are taken without framing and parsing, and nothing else is."""
+
+import json
+from typing import Any
+
+import pytest
+
+from loadtests.chat import ChatStream
+
+
+def event(content: str, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": None}
+    return (
+        b"data: "
+        + json.dumps({"id": "c", "choices": [choice], **more}, ensure_ascii=False).encode()
+        + b"\n\n"
+    )
+
+
+def piece(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def taught(expected: str | None = None) -> ChatStream:
+    stream = ChatStream(expected)
+    assert not stream.quick(piece(event("one")))
+    stream.feed(event("one"))
+    return stream
+
+
+@pytest.mark.parametrize("text", ["two", "naïve 東京 🚚", " ", "x" * 5000])
+def test_the_usual_event_is_taken_quickly(text: str) -> None:
+    stream = taught(f"one{text}")
+    assert stream.quick(piece(event(text)))
+    assert (stream.chunks, stream.events) == (2, 2)
+    stream.close()
+    assert stream.wrong_text is None
+
+
+def test_a_text_that_differs_is_noticed_there_too() -> None:
+    stream = taught("oneTWO")
+    assert stream.quick(piece(event("two")))
+    assert stream.wrong_text is not None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        piece(event("two") + event("three")),
+        piece(event("two")) + piece(event("three")),
+        piece(event("two"))[:-1],
+        piece(event("two"))[1:],
+        piece(event('a "quoted" word')),
+        piece(event("a\nline")),
+        piece(event("two", extra=1)),
+        piece(event("two")).replace(b"data", b"Data"),
+        b"1" + piece(event("two")),
+        b"zz\r\n" + event("two") + b"\r\n",
+        piece(b"data: [DONE]\n\n"),
+        b"0\r\n\r\n",
+        b"",
+        piece(event("two").replace(b"two", b"\xff\xfe")),
+    ],
+)
+def test_everything_else_is_left_to_the_careful_way(data: bytes) -> None:
+    stream = taught()
+    assert not stream.quick(data)
+    assert stream.chunks == 1
+
+
+def test_nothing_is_taken_quickly_behind_a_part_of_an_event_or_behind_the_end() -> None:
+    stream = taught()
+    stream.feed(b"data: {")
+    assert not stream.quick(piece(event("two")))
+    stream = taught()
+    stream.feed(event("").replace(b'"finish_reason": null', b'"finish_reason": "stop"'))
+    assert not stream.quick(piece(event("two")))
