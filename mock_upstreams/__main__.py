@@ -36,6 +36,12 @@ def read_arguments(arguments: Sequence[str] | None) -> SimulatorConfig:
         "--journal-capacity", type=_positive, default=50_000, help="entries kept in the journal"
     )
     parser.add_argument(
+        "--journal-bytes",
+        type=_positive,
+        default=256 * 1024 * 1024,
+        help="bytes that the journal may take; it drops the oldest entries (default: %(default)s)",
+    )
+    parser.add_argument(
         "--flush",
         choices=("frame", "stream"),
         default="frame",
@@ -48,6 +54,7 @@ def read_arguments(arguments: Sequence[str] | None) -> SimulatorConfig:
         port=asked.port,
         seed=asked.seed,
         journal_capacity=asked.journal_capacity,
+        journal_bytes=asked.journal_bytes,
         flush=asked.flush,
         public_url=asked.public_url.rstrip("/") if asked.public_url else None,
     )

@@ -106,6 +106,8 @@ class Pace:
 
     def length_s(self, pieces: int) -> float:
         """When the last of `pieces` pieces is due."""
+        if isinstance(self.gap, Fixed) and self.tokens_per_s is None:
+            return self.ttft_s + self.gap.gap_s * max(0, pieces - 1)
         return next(itertools.islice(self.offsets(), max(0, pieces - 1), None))
 
 

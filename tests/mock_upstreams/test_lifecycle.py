@@ -142,12 +142,14 @@ def test_arguments_become_a_configuration() -> None:
             "stream",
             "--journal-capacity",
             "9",
+            "--journal-bytes",
+            "70000",
             "--public-url",
             "http://a/",
         ]
     )
     assert config == SimulatorConfig(
-        port=8, seed=3, flush="stream", journal_capacity=9, public_url="http://a"
+        port=8, seed=3, flush="stream", journal_capacity=9, journal_bytes=70_000, public_url="http://a"
     )
 
 

@@ -75,6 +75,8 @@ def test_the_length_of_a_stream_is_when_its_last_piece_is_due() -> None:
     pace = Pace(ttft_s=0.1, gap=Uniform(0.01, 0.02), seed=5)
     assert [pace.length_s(count) for count in (0, 1, 30)] == [0.1, 0.1, first(pace, 30)[-1]]
     assert AT_ONCE.length_s(100) == 0
+    fixed = Pace(ttft_s=0.1, gap=Fixed(0.02))
+    assert [fixed.length_s(count) for count in (0, 1, 30)] == [0.1, 0.1, first(fixed, 30)[-1]]
 
 
 def test_the_wheel_calls_when_due_and_again_as_often_as_asked() -> None:
