@@ -58,6 +58,7 @@ class Player:
         "_stall_limit_s",
         "_start",
         "_wheel",
+        "_whole",
         "_wrote_at",
         "wire",
     )
@@ -86,12 +87,15 @@ class Player:
         self._content = 0
         self._offsets: Iterator[float] = iter(())
         self._paced = False
+        self._whole: list[bytes] = []
         self._start = self._due = self._wrote_at = self._give_up = 0.0
         self._phase: _Phase | None = self._begin
+        if plan.delay_s <= 0:
+            self._begin(time.monotonic())
 
     def start(self) -> None:
         """Send what is due at once, all of it if nothing is paced."""
-        self._start = now = time.monotonic()
+        now = time.monotonic()
         delay_s = self._plan.delay_s
         due = now + delay_s if delay_s > 0 else self._step(now)
         if due is not None:
@@ -142,8 +146,8 @@ class Player:
         if plan.status is not None:
             self._head = wire.head(plan.status, plan.headers, plan.length)
         instant = plan.pace is AT_ONCE or plan.pace.is_instant
-        few = _BURST if self._merge else 1
-        if instant and plan.fault is None and len(plan.events) <= few:
+        if instant and plan.fault is None and len(plan.events) <= _BURST:
+            self._whole = wire.framed_whole(self._head, plan.events, merge=self._merge)
             self._phase = self._send_whole
             return
         self._events = wire.framed(plan.events)
@@ -156,17 +160,17 @@ class Player:
         self._phase = self._send
 
     def _send_whole(self, now: float) -> float | None:
-        """Nothing is paced or broken, and all of it goes out together: one write."""
+        """Nothing is paced or broken: write after write, all of them made before."""
         if self.wire.is_clogged():
             return now + _CLOGGED_RETRY_S
-        events = self._plan.events
-        data = self.wire.joined(self._head, events)
         self._note_head()
-        self.wire.write(data)
-        self._entry.wrote(time.monotonic_ns())
+        self.wire.write_all(self._whole)
+        entry, events = self._entry, self._plan.events
+        entry.wrote(time.monotonic_ns())
         if isinstance(events, Script) and (pieces := events.pieces):
-            self._entry.first_content_ns = self._entry.head_sent_ns
-            self._entry.events_sent = pieces
+            entry.first_content_ns = entry.head_sent_ns
+            entry.events_sent = pieces
+        self._whole = []
         self._phase = self._end
         return None
 

@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from email.utils import formatdate
 from typing import Final
 
@@ -105,7 +105,10 @@ class Wire:
             lines.append("connection: close\r\n")
         elif not self._is_11:
             lines.append("connection: keep-alive\r\n")
-        return b"%b%b\r\n" % ("".join(lines).encode("utf-8", "replace"), _CLOCK.date_line())
+        return b"%b%b\r\n" % (
+            "".join(lines).encode("utf-8", "replace"),
+            _CLOCK.date_line(),
+        )
 
     def framed(self, events: Collection[Event]) -> Iterator[Event]:
         """The events as they go out; known once the head is."""
@@ -115,11 +118,16 @@ class Wire:
             return events.chunked()
         return ((kind, chunk(data)) for kind, data in events)
 
-    def joined(self, head: bytes, events: Collection[Event]) -> bytes:
-        """A head, all events as they go out together, and the end of the body."""
-        if self.chunked and isinstance(events, Script):
-            return events.joined(head, self.terminator)
-        return b"".join([head, *(data for _, data in self.framed(events)), self.terminator])
+    def framed_whole(self, head: bytes, events: Collection[Event], *, merge: bool) -> list[bytes]:
+        """A whole answer as the writes that it takes: one if merged, else one an event; its head goes with the first."""
+        if merge and self.chunked and isinstance(events, Script):
+            return [events.joined(head, self.terminator)]
+        writes = [data for _, data in self.framed(events)]
+        if merge or len(writes) < 2:
+            return [b"".join([head, *writes, self.terminator])]
+        writes[0] = head + writes[0]
+        writes[-1] += self.terminator
+        return writes
 
     @property
     def terminator(self) -> bytes:
@@ -133,6 +141,13 @@ class Wire:
         if self._transport.is_closing():
             raise CallerLeft
         self._transport.write(data)
+
+    def write_all(self, writes: Iterable[bytes]) -> None:
+        is_closing, write = self._transport.is_closing, self._transport.write
+        for data in writes:
+            if is_closing():
+                raise CallerLeft
+            write(data)
 
     def is_clogged(self) -> bool:
         return self._transport.get_write_buffer_size() > HIGH_WATER
