@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from processes import (  # noqa: E402 - a folder of scripts, found from wherever it is called
+from processes import (
     PeerMissingError,
     gateway,
     litellm,
@@ -36,10 +37,10 @@ from processes import (  # noqa: E402 - a folder of scripts, found from wherever
     serving,
     simulator,
 )
-from wire import BlockingCaller, Connection, Endpoint  # noqa: E402 - as above
+from wire import BlockingCaller, Connection, Endpoint
 
 _UPSTREAM_KEY: Final = "upstream-key-openai"
-_PROMPT: Final = "[[wb:{id};text=The quick brown fox jumps over the lazy dog;in=40;out=9{more}]]"
+_TEXT: Final = "The quick brown fox jumps over the lazy dog"
 _STREAMS: Final = 200
 _GAP_MS: Final = 50
 _CONCURRENCY: Final = 16
@@ -79,8 +80,11 @@ def at_most(name: str, value: float, unit: str, target: float, peer: float | Non
     return Row(name, value, unit, peer, value / peer if peer else None, target, value < target)
 
 
-def prompt(name: str, more: str = "") -> str:
-    return _PROMPT.format(id=name, more=more)
+def prompt(name: str, *, chunks: int | None = None) -> str:
+    """What tells the simulator the reply: the same for all, in so many paced chunks if asked for."""
+    if chunks is None:
+        return f"[[wb:{name};text={_TEXT};in=40;out=9]]"
+    return f"[[wb:{name};text={' word' * chunks};in=40;out={chunks};gap_ms={_GAP_MS};chunks={chunks}]]"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -150,7 +154,7 @@ def latency_rows(
 # ---------------------------------------------------------------- 200 streams
 async def gaps(endpoint: Endpoint, streams: int, chunks: int) -> list[float]:
     """Milliseconds between neighbouring reads of each of many streams that are open at the same time."""
-    request = endpoint.request(stream=True, prompt=prompt("gaps", f";gap_ms={_GAP_MS};chunks={chunks}"))
+    request = endpoint.request(stream=True, prompt=prompt("gaps", chunks=chunks))
     arrivals: dict[Connection, list[float]] = {}
 
     def note(connection: Connection, data: bytes, now: float) -> None:
@@ -177,7 +181,7 @@ async def gaps(endpoint: Endpoint, streams: int, chunks: int) -> list[float]:
         (later - earlier) * 1000
         for times in arrivals.values()
         # The first pairs belong to the start, when all streams open at once.
-        for earlier, later in zip(times[2:-1], times[3:], strict=False)
+        for earlier, later in pairwise(times[2:])
     ]
 
 
