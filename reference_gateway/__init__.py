@@ -11,7 +11,8 @@ import logging
 
 from reference_gateway.components import Components
 from reference_gateway.config import GatewayConfig
-from reference_gateway.config_file import ConfigError, load_config, parse_config
+from reference_gateway.config_file import load_config, parse_config
+from reference_gateway.config_section import ConfigError
 from reference_gateway.gateway import Gateway, GatewayStartError
 from reference_gateway.presets import reapi_config
 

@@ -2,28 +2,36 @@
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Sequence
 
 import uvloop
 
-from reference_gateway.config_file import ConfigError, load_config
+from reference_gateway.collector import calm_collector
+from reference_gateway.config_file import SCHEMA_FILE, load_config
+from reference_gateway.config_section import ConfigError
 from reference_gateway.gateway import Gateway, GatewayStartError, serve_until
+from reference_gateway.observation.logs import configure_logging
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit code is 2 for a bad configuration, 1 when the gateway cannot start."""
     parser = argparse.ArgumentParser(prog="reference_gateway", description="Run the reference gateway.")
-    parser.add_argument("--config", required=True, metavar="FILE", help="configuration in YAML")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--config", metavar="FILE", help="configuration in YAML")
+    wanted.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if options.schema:
+        sys.stdout.write(SCHEMA_FILE.read_text(encoding="utf-8"))
+        return 0
     try:
         config = load_config(options.config)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the program's output
         return 2
+    configure_logging(config)
+    calm_collector()
     try:
         uvloop.run(_run(Gateway(config)))
     except GatewayStartError as error:

@@ -15,12 +15,13 @@ from reference_gateway.errors import ErrorRenderer
 from reference_gateway.jsonwire import encode
 from reference_gateway.ledger import Ledger
 from reference_gateway.limits import GroupLimiter
+from reference_gateway.observation.watch import CallRecord, Watch
 from reference_gateway.payment import Payment
 from reference_gateway.pricing import Charge, Pricing
-from reference_gateway.relay import EventSink, StreamRelay
+from reference_gateway.relay import COMPLETE, EventSink, StreamRelay
 from reference_gateway.translation.replies import Reply, ReplyTranslator
 from reference_gateway.translation.streams import StreamTranslator
-from reference_gateway.upstream import UpstreamClient
+from reference_gateway.upstream import UpstreamClient, UpstreamReply
 
 
 def plain_response(reply: Reply, charge: Charge | None) -> web.Response:  # noqa: ARG001 - other surfaces tell the cost
@@ -43,6 +44,7 @@ class CallPlan:
     reply_translator: Callable[[], ReplyTranslator]
     stream_translator: Callable[[], StreamTranslator]
     errors: ErrorRenderer
+    surface: str = "chat"
     extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     respond: Callable[[Reply, Charge | None], web.Response] = plain_response
     stream_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -59,6 +61,7 @@ class CallService:
         upstream: UpstreamClient,
         relay: StreamRelay,
         payment: type[Payment] = Payment,
+        watch: Watch | None = None,
     ) -> None:
         self._limiter = limiter
         self._ledger = ledger
@@ -66,21 +69,43 @@ class CallService:
         self._upstream = upstream
         self._relay = relay
         self._payment = payment
+        self._watch = watch or Watch()
 
     async def serve(self, request: web.Request, plan: CallPlan) -> web.StreamResponse:
         """Carry out one call; raises `GatewayError` for every failure before the first byte of the reply."""
         await self._limiter.admit(plan.account, plan.group)
-        async with self.payment(plan) as payment:
-            async with self._upstream.post(plan.channel, plan.upstream_body, plan.extra_headers) as upstream:
-                if plan.stream:
-                    sink = EventSink(request, plan.stream_headers)
-                    return await self._relay.relay(
-                        upstream, plan.stream_translator(), payment, sink, plan.errors
-                    )
-                body = await upstream.read_object()
-            reply = plan.reply_translator().translate(body)
-            await payment.complete(reply.usage)
-            return plan.respond(reply, payment.charge)
+        with self._watch.call(plan) as record:
+            async with self.payment(plan) as payment:
+                with self._watch.upstream(plan):
+                    headers = {**plan.extra_headers, **self._watch.trace_headers()}
+                    async with self._upstream.post(plan.channel, plan.upstream_body, headers) as upstream:
+                        if plan.stream:
+                            return await self._streamed(request, plan, upstream, payment, record)
+                        body = await upstream.read_object()
+                reply = plan.reply_translator().translate(body)
+                await payment.complete(reply.usage)
+                record.complete, record.priced = True, reply.usage is not None
+                record.charge = payment.charge
+                response = plan.respond(reply, payment.charge)
+                record.first(upstream.waited_s)
+                return response
+
+    async def _streamed(
+        self,
+        request: web.Request,
+        plan: CallPlan,
+        upstream: UpstreamReply,
+        payment: Payment,
+        record: CallRecord,
+    ) -> web.StreamResponse:
+        sink = EventSink(request, plan.stream_headers, lambda: record.first(upstream.waited_s))
+        translator = plan.stream_translator()
+        try:
+            return await self._relay.relay(upstream, translator, payment, sink, plan.errors)
+        finally:
+            record.outcome = sink.outcome
+            record.complete, record.priced = sink.outcome == COMPLETE, translator.usage is not None
+            record.charge = payment.charge
 
     def payment(self, plan: CallPlan) -> Payment:
         """The money side of a plan."""

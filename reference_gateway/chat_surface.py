@@ -18,7 +18,7 @@ from reference_gateway.failures import Kind, refuse
 from reference_gateway.identifiers import random_hex
 from reference_gateway.jsonwire import JsonObject, encode
 from reference_gateway.routing import Router
-from reference_gateway.surface import Handler, application, read_body
+from reference_gateway.surface import Handler, SurfaceRoutes, read_body
 from reference_gateway.translation.replies import Identity, ReplyTranslator
 from reference_gateway.translation.streams import StreamTranslator
 from reference_gateway.translation.to_anthropic import RequestToAnthropic
@@ -125,6 +125,7 @@ class ChatSurface:
                 identity, choices=checked.choices, include_usage=checked.include_usage
             ),
             errors=self._errors,
+            surface=Surface.CHAT.value,
         )
         return await self._calls.serve(request, plan)
 
@@ -192,6 +193,7 @@ class MessagesSurface:
             reply_translator=lambda: translators.reply(identity),
             stream_translator=lambda: translators.stream(identity),
             errors=self._errors,
+            surface=Surface.MESSAGES.value,
             extra_headers=self.relayed_headers(request, channel),
         )
         return await self._calls.serve(request, plan)
@@ -210,15 +212,15 @@ class MessagesSurface:
         return {"anthropic-beta": beta}
 
 
-def chat_application(
+def chat_routes(
     chat: ChatSurface,
     messages: MessagesSurface,
     shelf: ModelShelf,
     authenticator: Authenticator,
     chat_errors: ErrorRenderer,
     messages_errors: ErrorRenderer,
-) -> web.Application:
-    """The chat listener: both surfaces and the model list."""
+) -> SurfaceRoutes:
+    """The chat workspace: both surfaces and the model list."""
 
     async def models(request: web.Request) -> web.StreamResponse:
         authenticator.authenticate(request.headers)
@@ -233,4 +235,4 @@ def chat_application(
     def errors_of(path: str) -> ErrorRenderer:
         return messages_errors if path.startswith("/v1/messages") else chat_errors
 
-    return application(routes, errors_of)
+    return SurfaceRoutes("chat", routes, errors_of)

@@ -45,11 +45,49 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class HostMode:
+    """One listener for several surfaces, chosen by the name in the Host header; names in lower case."""
+
+    address: Address
+    names: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
+    """A listener for each surface, except those that `shared` serves; `metrics` is one without a credential."""
+
     chat: Address
     tasks: Address
     operator: Address
     aimlapi: Address
+    shared: HostMode | None = None
+    metrics: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large things may be. `headers` counts them, `reply_bytes` bounds an upstream's reply or whole stream."""
+
+    body_bytes: int = 64 * 1024 * 1024
+    header_bytes: int = 16 * 1024
+    headers: int = 128
+    reply_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the program logs to its standard error."""
+
+    level: str = "info"
+    format: str = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class TracingSettings:
+    """Where OpenTelemetry traces go: the full URL of an OTLP/HTTP receiver."""
+
+    endpoint: str
+    service: str = "reference-gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +190,17 @@ class TaskModel:
 
 @dataclass(frozen=True, slots=True)
 class MediaProvider:
-    """The provider behind the task gateway."""
+    """The provider behind the task gateway, and how far its results are followed.
+
+    Results on the provider's own origin are always fetched; elsewhere only from public addresses, unless
+    `private_networks` says otherwise. `result_timeout_s` is for one file.
+    """
 
     url: str
     key: str
+    result_bytes: int = 1024 * 1024 * 1024
+    result_timeout_s: float = 600.0
+    private_networks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +209,13 @@ class GatewayConfig:
 
     `database` is the path of an SQLite file, the URL of a PostgreSQL database, or None for a file that goes away.
     `files` is the folder of result files; with PostgreSQL all workers and hosts must see the same one.
+    Without an operator token the operator API refuses every call. `drain_s` is how long a stop waits for what is
+    running.
     """
 
     listen: Listen
     database: Path | str | None
-    operator_token: str
+    operator_token: str | None
     channels: Mapping[str, Channel]
     groups: Mapping[str, Group]
     media: MediaProvider
@@ -185,4 +232,7 @@ class GatewayConfig:
     database_connections: int = 8
     lease_s: float = 5.0
     drain_s: float = 2.0
+    limits: Limits = field(default_factory=Limits)
+    log: LogSettings = field(default_factory=LogSettings)
+    tracing: TracingSettings | None = None
     endpoints: tuple[str, ...] = field(default=("images", "videos", "audio", "humanize", "detect", "essay"))

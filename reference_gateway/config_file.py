@@ -1,9 +1,10 @@
 """Reads a configuration from YAML or from plain values. Every refusal names the key, the cause and the remedy."""
 
+import os
+import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
@@ -17,30 +18,38 @@ from reference_gateway.config import (
     FieldRule,
     GatewayConfig,
     Group,
+    HostMode,
+    Limits,
     Listen,
+    LogSettings,
     LongContext,
     MediaKind,
     MediaProvider,
     Rates,
     Surface,
     TaskModel,
+    TracingSettings,
 )
+from reference_gateway.config_section import REQUIRED, ConfigError, Section, nearest
 from reference_gateway.money import MoneyError, pico_from_usd, pico_per_token
 
-T = TypeVar("T")
-
-_REQUIRED: Any = object()
 _ANY_LOOPBACK = "127.0.0.1:0"
 _ENDPOINTS = ("images", "videos", "audio", "humanize", "detect", "essay")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SURFACES = ("chat", "tasks", "aimlapi", "operator")
+_LEVELS = ("debug", "info", "warning", "error")
+_FORMATS = ("json", "text")
 _FIELD_TYPES = ("string", "integer", "number", "boolean", "array", "object")
 
 
-class ConfigError(ValueError):
-    """The configuration cannot be used; the message says where and what to write instead."""
+SCHEMA_FILE = Path(__file__).with_name("config.schema.json")
 
 
-def load_config(path: str | Path) -> GatewayConfig:
-    """Read a YAML file; `ConfigError` when it is missing, not YAML or not a valid configuration."""
+def load_config(path: str | Path, environment: Mapping[str, str] | None = None) -> GatewayConfig:
+    """Read a YAML file; `ConfigError` when it is missing, not YAML or not a valid configuration.
+
+    `${NAME}` in any text stands for a variable of the environment, which is where secrets belong.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -53,17 +62,42 @@ def load_config(path: str | Path) -> GatewayConfig:
         raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of configuration keys")
-    return parse_config(values)
+    return parse_config(with_environment(values, os.environ if environment is None else environment))
+
+
+def with_environment(value: Any, environment: Mapping[str, str], place: str = "") -> Any:
+    """The same values with every `${NAME}` replaced; `ConfigError` for a variable that is not set."""
+    if isinstance(value, dict):
+        return {
+            key: with_environment(inner, environment, f"{place}.{key}".lstrip("."))
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            with_environment(inner, environment, f"{place}[{index}]") for index, inner in enumerate(value)
+        ]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        found = environment.get(match[1])
+        if found is None:
+            raise ConfigError(
+                f"{place}: the environment variable {match[1]} is not set"
+                f"{nearest(match[1], environment)}; set it, or write the value itself"
+            )
+        return found
+
+    return _VARIABLE.sub(variable, value)
 
 
 def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
     """Check plain values, as YAML gives them, and freeze them."""
-    top = _Section("", values)
+    top = Section("", values)
     channels = {name: _channel(section) for name, section in top.sections("channels")}
     groups = {name: _group(section) for name, section in top.sections("groups")}
     models = {name: _chat_model(section) for name, section in top.sections("models")}
     task_models = {name: _task_model(section) for name, section in top.sections("task_models")}
-    media = top.section("media")
     listen = top.section("listen", {})
     aimlapi = _aimlapi(top.section("aimlapi", {}))
     database = top.take("database", str, None)
@@ -73,12 +107,14 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
             tasks=_address(listen, "tasks"),
             operator=_address(listen, "operator"),
             aimlapi=_address(listen, "aimlapi"),
+            shared=_host_mode(listen),
+            metrics=_address(listen, "metrics") if listen.has("metrics") else None,
         ),
         database=database if _is_url(database) else None if database is None else Path(database),
-        operator_token=top.take("operator_token", str),
+        operator_token=top.take("operator_token", str, None),
         channels=channels,
         groups=groups,
-        media=MediaProvider(url=_url(media, "url"), key=media.take("key", str)),
+        media=_media(top.section("media")),
         models=models,
         task_models=task_models,
         aimlapi=aimlapi,
@@ -92,16 +128,21 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
         database_connections=top.whole("database_connections", 8, least=1),
         lease_s=top.seconds("lease_s", 5.0),
         drain_s=top.seconds("drain_s", 2.0),
+        limits=_limits(top.section("limits", {})),
+        log=_log_settings(top.section("log", {})),
+        tracing=_tracing(top.section("tracing")) if top.has("tracing") else None,
     )
-    for section in (top, media, listen):
+    for section in (top, listen):
         section.finish()
     _check_references(config)
     return config
 
 
 def _check_references(config: GatewayConfig) -> None:
-    if not config.operator_token:
-        raise ConfigError("operator_token: must not be empty; choose a long random text")
+    if config.operator_token is not None and not config.operator_token:
+        raise ConfigError(
+            "operator_token: must not be empty; choose a long random text, or leave it out to close the operator API"
+        )
     if isinstance(config.database, str) and config.files is None:
         raise ConfigError(
             "files: is missing; with PostgreSQL name the folder of result files, one for all workers and hosts"
@@ -125,9 +166,9 @@ def _check_routes(
 ) -> None:
     for model, channel in group.routes.items():
         if model not in models:
-            raise ConfigError(f"{place}.{model}: no such model{_nearest(model, models)}")
+            raise ConfigError(f"{place}.{model}: no such model{nearest(model, models)}")
         if channel not in channels:
-            raise ConfigError(f"{place}.{model}: no such channel {channel!r}{_nearest(channel, channels)}")
+            raise ConfigError(f"{place}.{model}: no such channel {channel!r}{nearest(channel, channels)}")
 
 
 def _is_url(database: str | None) -> bool:
@@ -140,7 +181,7 @@ def _is_url(database: str | None) -> bool:
     return True
 
 
-def _address(section: "_Section", key: str) -> Address:
+def _address(section: "Section", key: str) -> Address:
     text = section.take(key, str, _ANY_LOOPBACK)
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
@@ -150,14 +191,81 @@ def _address(section: "_Section", key: str) -> Address:
     return Address(host.strip("[]") or "127.0.0.1", int(port))
 
 
-def _url(section: "_Section", key: str) -> str:
+def _host_mode(section: "Section") -> HostMode | None:
+    if not section.has("shared") and not section.has("hosts"):
+        return None
+    address = _address(section, "shared")
+    hosts = section.section("hosts", {})
+    names: dict[str, tuple[str, ...]] = {}
+    owners: dict[str, str] = {}
+    for surface in _SURFACES:
+        listed = hosts.take(surface, list, [])
+        for name in listed:
+            if not isinstance(name, str) or not name or name != name.lower().rstrip(".") or ":" in name:
+                raise ConfigError(
+                    f"{hosts.place(surface)}: {name!r} is no host name; write it in lower case, without a port"
+                )
+            if name in owners:
+                raise ConfigError(f"{hosts.place(surface)}: {name} belongs to {owners[name]} already")
+            owners[name] = surface
+        if listed:
+            names[surface] = tuple(listed)
+    hosts.finish()
+    if not names:
+        raise ConfigError(
+            f"{section.place('hosts')}: is missing; name the hosts of each surface that {section.place('shared')} serves"
+        )
+    return HostMode(address, names)
+
+
+def _media(section: "Section") -> MediaProvider:
+    media = MediaProvider(
+        url=_url(section, "url"),
+        key=section.take("key", str),
+        result_bytes=section.whole("result_bytes", 1024 * 1024 * 1024, least=1),
+        result_timeout_s=section.seconds("result_timeout_s", 600.0),
+        private_networks=section.take("private_networks", bool, default=False),
+    )
+    section.finish()
+    return media
+
+
+def _limits(section: "Section") -> Limits:
+    usual = Limits()
+    limits = Limits(
+        body_bytes=section.whole("body_bytes", usual.body_bytes, least=1),
+        header_bytes=section.whole("header_bytes", usual.header_bytes, least=256),
+        headers=section.whole("headers", usual.headers, least=8),
+        reply_bytes=section.whole("reply_bytes", usual.reply_bytes, least=1),
+    )
+    section.finish()
+    return limits
+
+
+def _log_settings(section: "Section") -> LogSettings:
+    usual = LogSettings()
+    settings = LogSettings(
+        section.one_of("level", _LEVELS, usual.level), section.one_of("format", _FORMATS, usual.format)
+    )
+    section.finish()
+    return settings
+
+
+def _tracing(section: "Section") -> TracingSettings:
+    usual = TracingSettings("")
+    settings = TracingSettings(_url(section, "endpoint"), section.take("service", str, usual.service))
+    section.finish()
+    return settings
+
+
+def _url(section: "Section", key: str) -> str:
     text: str = section.take(key, str)
     if not text.startswith(("http://", "https://")):
         raise ConfigError(f"{section.place(key)}: {text!r} must be an http or https URL")
     return text.rstrip("/")
 
 
-def _channel(section: "_Section") -> Channel:
+def _channel(section: "Section") -> Channel:
     dialect = section.choice("dialect", Dialect)
     url = _url(section, "url")
     if (dialect is Dialect.OPENAI) is not url.endswith("/v1"):
@@ -168,13 +276,13 @@ def _channel(section: "_Section") -> Channel:
     return channel
 
 
-def _group(section: "_Section") -> Group:
+def _group(section: "Section") -> Group:
     group = Group(section.name, _routes(section), section.whole("requests_per_second", None, least=1))
     section.finish()
     return group
 
 
-def _routes(section: "_Section", default: Any = _REQUIRED) -> dict[str, str]:
+def _routes(section: "Section", default: Any = REQUIRED) -> dict[str, str]:
     routes = section.take("routes", dict, default)
     for model, channel in routes.items():
         if not isinstance(model, str) or not isinstance(channel, str):
@@ -182,7 +290,7 @@ def _routes(section: "_Section", default: Any = _REQUIRED) -> dict[str, str]:
     return dict(routes)
 
 
-def _aimlapi(section: "_Section") -> AimlapiService:
+def _aimlapi(section: "Section") -> AimlapiService:
     service = AimlapiService(
         models={name: _aimlapi_model(model) for name, model in section.sections("models", optional=True)},
         group=Group("aimlapi", _routes(section, {}), section.whole("requests_per_second", None, least=1)),
@@ -192,7 +300,7 @@ def _aimlapi(section: "_Section") -> AimlapiService:
     return service
 
 
-def _aimlapi_model(section: "_Section") -> ChatModel:
+def _aimlapi_model(section: "Section") -> ChatModel:
     written = section.section("rates")
     model = ChatModel(
         id=section.name,
@@ -207,14 +315,14 @@ def _aimlapi_model(section: "_Section") -> ChatModel:
     return model
 
 
-def _chat_model(section: "_Section") -> ChatModel:
+def _chat_model(section: "Section") -> ChatModel:
     written = section.section("rates")
     rates = _rates(written, "1", "1")
     long_context = None
     if section.has("long_context"):
         tier = section.section("long_context")
         factors = tier.take("input_factor", str), tier.take("output_factor", str)
-        long_context = LongContext(tier.whole("above", _REQUIRED, least=1), _rates(written, *factors))
+        long_context = LongContext(tier.whole("above", REQUIRED, least=1), _rates(written, *factors))
         tier.finish()
     written.finish()
     surfaces = section.take("surfaces", list, [Surface.CHAT.value])
@@ -233,7 +341,7 @@ def _chat_model(section: "_Section") -> ChatModel:
     return model
 
 
-def _rates(section: "_Section", input_factor: str, output_factor: str) -> Rates:
+def _rates(section: "Section", input_factor: str, output_factor: str) -> Rates:
     def rate(key: str, factor: str) -> int:
         return _money(section, key, lambda text: pico_per_token(text, factor))
 
@@ -248,7 +356,7 @@ def _rates(section: "_Section", input_factor: str, output_factor: str) -> Rates:
     )
 
 
-def _task_model(section: "_Section") -> TaskModel:
+def _task_model(section: "Section") -> TaskModel:
     endpoint = section.take("endpoint", str)
     if endpoint not in _ENDPOINTS:
         raise ConfigError(f"{section.place('endpoint')}: {endpoint!r} must be one of {', '.join(_ENDPOINTS)}")
@@ -257,7 +365,7 @@ def _task_model(section: "_Section") -> TaskModel:
         endpoint=endpoint,
         kind=section.choice("kind", MediaKind),
         required=tuple(section.take("required", list, [])),
-        price=section.whole("price", _REQUIRED, least=0),
+        price=section.whole("price", REQUIRED, least=0),
         price_per=section.take("price_per", str, None),
         fields={name: _field_rule(rule) for name, rule in section.sections("fields", optional=True)},
     )
@@ -265,7 +373,7 @@ def _task_model(section: "_Section") -> TaskModel:
     return model
 
 
-def _field_rule(section: "_Section") -> FieldRule:
+def _field_rule(section: "Section") -> FieldRule:
     kind = section.take("type", str, None)
     if kind is not None and kind not in _FIELD_TYPES:
         raise ConfigError(f"{section.place('type')}: {kind!r} must be one of {', '.join(_FIELD_TYPES)}")
@@ -282,89 +390,9 @@ def _field_rule(section: "_Section") -> FieldRule:
     return rule
 
 
-def _money(section: "_Section", key: str, read: Callable[[str], int], default: str | None = None) -> int:
-    text = section.take(key, str, _REQUIRED if default is None else default)
+def _money(section: "Section", key: str, read: Callable[[str], int], default: str | None = None) -> int:
+    text = section.take(key, str, REQUIRED if default is None else default)
     try:
         return read(text)
     except MoneyError as error:
         raise ConfigError(f"{section.place(key)}: {error}") from error
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    close = get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-class _Section:
-    """One mapping of the configuration; it remembers what was read, so that unknown keys can be told."""
-
-    def __init__(self, path: str, values: Any, name: str = "") -> None:
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"{path}: must be a mapping")
-        self.path = path
-        self.name = name
-        self._values = values
-        self._read: set[str] = set()
-
-    def place(self, key: str) -> str:
-        """The dotted name of a key, for messages."""
-        return f"{self.path}.{key}".lstrip(".")
-
-    def has(self, key: str) -> bool:
-        """Whether the key is written at all."""
-        return key in self._values
-
-    def take(self, key: str, kind: type | tuple[type, ...], default: Any = _REQUIRED) -> Any:
-        """The value of a key, checked for its type. Decimal texts may be written as YAML integers."""
-        self._read.add(key)
-        value = self._values.get(key)
-        if value is None:
-            if default is _REQUIRED:
-                raise ConfigError(f"{self.place(key)}: is missing")
-            return default
-        if kind is str and type(value) is int:
-            return str(value)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            expected = kind.__name__ if isinstance(kind, type) else " or ".join(k.__name__ for k in kind)
-            hint = "; put quotes around decimal amounts" if isinstance(value, float) else ""
-            raise ConfigError(f"{self.place(key)}: must be {expected}, found {value!r}{hint}")
-        return value
-
-    def whole(self, key: str, default: Any, *, least: int) -> Any:
-        """An integer of at least `least`."""
-        value = self.take(key, int, default)
-        if value is not None and value < least:
-            raise ConfigError(f"{self.place(key)}: must be at least {least}, found {value}")
-        return value
-
-    def seconds(self, key: str, default: float) -> float:
-        """A positive number of seconds."""
-        value = float(self.take(key, (int, float), default))
-        if value <= 0:
-            raise ConfigError(f"{self.place(key)}: must be more than 0 seconds, found {value}")
-        return value
-
-    def choice(self, key: str, values: Callable[[str], T]) -> T:
-        """A value of an enumeration."""
-        text = self.take(key, str)
-        try:
-            return values(text)
-        except ValueError as error:
-            raise ConfigError(f"{self.place(key)}: {error}") from error
-
-    def section(self, key: str, default: Any = _REQUIRED) -> "_Section":
-        """A nested mapping."""
-        return _Section(self.place(key), self.take(key, dict, default))
-
-    def sections(self, key: str, *, optional: bool = False) -> list[tuple[str, "_Section"]]:
-        """A mapping of names to mappings."""
-        outer = self.take(key, dict, {} if optional else _REQUIRED)
-        place = self.place(key)
-        return [(str(name), _Section(f"{place}.{name}", inner, str(name))) for name, inner in outer.items()]
-
-    def finish(self) -> None:
-        """Refuse what nobody has read."""
-        for key in self._values:
-            if key not in self._read:
-                known = dict.fromkeys(self._read)
-                raise ConfigError(f"{self.place(str(key))}: is not a known key{_nearest(str(key), known)}")

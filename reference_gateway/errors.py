@@ -11,7 +11,7 @@ from typing import ClassVar
 from aiohttp import web
 
 from reference_gateway.failures import Failure, Kind
-from reference_gateway.identifiers import request_id
+from reference_gateway.identifiers import current_request, request_id
 from reference_gateway.jsonwire import JsonObject, encode
 from reference_gateway.sse import frame, named_frame
 
@@ -23,6 +23,7 @@ _CHAT_STATUS: Mapping[Kind, int] = {
     Kind.UNKNOWN_MODEL: 400,
     Kind.UNKNOWN_GROUP: 400,
     Kind.BODY_TOO_LARGE: 400,
+    Kind.HEADERS_TOO_LARGE: 431,
     Kind.UPSTREAM_REFUSED: 400,
     Kind.MISSING_KEY: 401,
     Kind.MALFORMED_KEY: 401,
@@ -33,6 +34,7 @@ _CHAT_STATUS: Mapping[Kind, int] = {
     Kind.UNKNOWN_TASK: 404,
     Kind.UNKNOWN_ROUTE: 404,
     Kind.WRONG_METHOD: 405,
+    Kind.MISDIRECTED: 421,
     Kind.RATE_LIMITED: 429,
     Kind.UPSTREAM_RATE_LIMITED: 429,
     Kind.UPSTREAM_FAILED: 500,
@@ -58,7 +60,7 @@ class ErrorRenderer(ABC):
 
     def request_id(self) -> str:
         """What this failure is known by, unique per call."""
-        return request_id()
+        return current_request.get() or request_id()
 
     def status_for(self, kind: Kind) -> int:
         """The HTTP status of a kind of failure."""
@@ -79,7 +81,7 @@ class ErrorRenderer(ABC):
 
     def stream_frame(self, failure: Failure) -> bytes:
         """The event that ends a stream which had already begun."""
-        return frame(encode(self.envelope(failure, request_id())))
+        return frame(encode(self.envelope(failure, self.request_id())))
 
 
 class ChatErrorRenderer(ErrorRenderer):
@@ -91,7 +93,10 @@ class ChatErrorRenderer(ErrorRenderer):
         402: "billing_error",
         404: "not_found_error",
         405: "not_found_error",
+        413: "request_too_large",
+        421: "not_found_error",
         429: "rate_limit_error",
+        431: "request_too_large",
         500: "api_error",
     }
 
@@ -117,6 +122,9 @@ class ChatErrorRenderer(ErrorRenderer):
 class MessagesErrorRenderer(ChatErrorRenderer):
     """The envelope of /v1/messages: the Anthropic one, with the members of the OpenAI one beside it."""
 
+    # The native format has a status of its own for this; the other surfaces' documents have none.
+    statuses: ClassVar[Mapping[Kind, int]] = {**_CHAT_STATUS, Kind.BODY_TOO_LARGE: 413}
+
     def envelope(self, failure: Failure, request: str) -> JsonObject:
         return {
             "type": "error",
@@ -132,13 +140,17 @@ class MessagesErrorRenderer(ChatErrorRenderer):
         return {**super().headers(failure, request), "request-id": request}
 
     def stream_frame(self, failure: Failure) -> bytes:
-        return named_frame("error", encode(self.envelope(failure, request_id())))
+        return named_frame("error", encode(self.envelope(failure, self.request_id())))
 
 
 class TaskErrorRenderer(ErrorRenderer):
     """The envelope of the task gateway, and its catalogue of five-digit codes."""
 
-    statuses: ClassVar[Mapping[Kind, int]] = {**_CHAT_STATUS, Kind.WRONG_METHOD: 404, Kind.OVERLOADED: 503}
+    statuses: ClassVar[Mapping[Kind, int]] = {
+        **_CHAT_STATUS,
+        Kind.WRONG_METHOD: 404,
+        Kind.OVERLOADED: 503,
+    }
     codes: ClassVar[Mapping[Kind, int]] = {
         Kind.MISSING_KEY: 10001,
         Kind.MALFORMED_KEY: 10002,
@@ -152,11 +164,13 @@ class TaskErrorRenderer(ErrorRenderer):
         Kind.UNKNOWN_FIELD: 20005,
         Kind.UNKNOWN_GROUP: 20006,
         Kind.BODY_TOO_LARGE: 20007,
+        Kind.HEADERS_TOO_LARGE: 20009,
         Kind.UPSTREAM_REFUSED: 20008,
         Kind.INSUFFICIENT_BALANCE: 30001,
         Kind.UNKNOWN_TASK: 40401,
         Kind.UNKNOWN_ROUTE: 40402,
         Kind.WRONG_METHOD: 40403,
+        Kind.MISDIRECTED: 40404,
         Kind.RATE_LIMITED: 50001,
         Kind.UPSTREAM_RATE_LIMITED: 50002,
         Kind.INTERNAL: 60099,

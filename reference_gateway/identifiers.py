@@ -3,9 +3,13 @@
 import os
 import secrets
 import time
+from contextvars import ContextVar
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0x2 << 62
+
+#: The id of the request that is being served: one for its log lines, its envelope and its header.
+current_request: ContextVar[str] = ContextVar("current_request", default="")
 
 
 def random_hex() -> str:

@@ -139,6 +139,10 @@ class Ledger:
             await self.release(call, account)
         return len(orphans)
 
+    def ping(self) -> "asyncio.Future[int]":
+        """Done when the database has run an operation."""
+        return self._database.submit(_ping)
+
     def audit(self) -> "asyncio.Future[list[str]]":
         """What does not add up (nothing, ever): accounts and calls by name."""
         return self._database.submit(self.read_mismatches)
@@ -299,6 +303,11 @@ class Ledger:
         )
         strays = await connection.fetch(_STRAY_HOLDS)
         return [row[0] for row in (*rows, *strays)]
+
+
+async def _ping(connection: Connection) -> int:
+    row = await connection.fetch_one("SELECT 1")
+    return 0 if row is None else int(row[0])
 
 
 _STRAY_HOLDS: Final = """

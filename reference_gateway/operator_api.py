@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from reference_gateway.accounts import Account, AccountDirectory, RevokedKeyError, UnknownKeyError, Workspace
+from reference_gateway.config import GatewayConfig
 from reference_gateway.database import StorageError
 from reference_gateway.errors import ChatErrorRenderer, ErrorRenderer
 from reference_gateway.failures import GatewayError, Kind, refuse
@@ -14,7 +15,9 @@ from reference_gateway.identifiers import random_hex
 from reference_gateway.jsonwire import JsonObject, decode, encode
 from reference_gateway.ledger import Ledger
 from reference_gateway.money import MoneyError, pico_from_usd, usd_from_pico
-from reference_gateway.surface import Handler, application, read_body
+from reference_gateway.observation.health import METRICS_PATH, exposition
+from reference_gateway.observation.metrics import Metrics
+from reference_gateway.surface import Handler, SurfaceRoutes, read_body
 from reference_gateway.tasks.store import TaskStore
 from reference_gateway.validation.fields import check_known, invalid, read_object, require
 
@@ -29,15 +32,24 @@ _BEARER = re.compile(r"Bearer +(\S+)", re.IGNORECASE)
 class OperatorApi:
     """Handlers of the operator listener."""
 
-    def __init__(self, token: str, directory: AccountDirectory, ledger: Ledger, tasks: TaskStore) -> None:
-        self._token = token.encode()
+    def __init__(
+        self,
+        config: GatewayConfig,
+        directory: AccountDirectory,
+        ledger: Ledger,
+        tasks: TaskStore,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._token = None if config.operator_token is None else config.operator_token.encode()
+        self._metrics = metrics
         self._directory = directory
         self._ledger = ledger
         self._tasks = tasks
         self._errors: ErrorRenderer = ChatErrorRenderer()
 
-    def application(self) -> web.Application:
-        """The operator listener."""
+    def routes(self) -> SurfaceRoutes:
+        """What the operator listener serves."""
         routes: dict[tuple[str, str], Handler] = {
             ("POST", BASE + "/accounts"): self.create_account,
             ("GET", BASE + "/accounts/{account}"): self.show_account,
@@ -49,14 +61,19 @@ class OperatorApi:
             ("POST", BASE + "/keys/{key_id}/disable"): self.disable_key,
             ("POST", BASE + "/keys/{key_id}/enable"): self.enable_key,
             ("GET", BASE + "/telemetry/idempotency-keys"): self.show_idempotency_keys,
+            ("GET", METRICS_PATH): self.show_metrics,
         }
         guarded = {route: self._authorised(handler) for route, handler in routes.items()}
-        return application(guarded, lambda _path: self._errors)
+        return SurfaceRoutes("operator", guarded, lambda _path: self._errors)
 
     def _authorised(self, handler: Handler) -> Handler:
         async def check(request: web.Request) -> web.StreamResponse:
             match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
             sent = b"" if match is None else match[1].encode("utf-8", "surrogateescape")
+            if self._token is None:
+                raise refuse(
+                    Kind.DISABLED_KEY, "The operator API is closed: the configuration has no operator_token."
+                )
             if not secrets.compare_digest(sent, self._token):
                 raise refuse(Kind.INVALID_KEY, "The operator token is missing or wrong.")
             return await handler(request)
@@ -158,6 +175,9 @@ class OperatorApi:
             for record in records
         ]
         return _json({"entries": entries})
+
+    async def show_metrics(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002 - a handler
+        return exposition(self._metrics)
 
     def _account(self, request: web.Request) -> Account:
         account_id = request.match_info["account"]

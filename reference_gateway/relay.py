@@ -7,7 +7,7 @@ Source: public docs, Streaming and Errors of the chat pages.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -26,13 +26,25 @@ STREAM_HEADERS: Final[Mapping[str, str]] = {
 }
 # Usage and end mark follow the finish at once; an upstream that keeps the line open shall not delay the caller.
 TRAILER_GRACE_S: Final = 5.0
+# How a stream ended, for those who watch.
+COMPLETE: Final = "ok"
+BROKEN: Final = Kind.UPSTREAM_FAILED.value
+LEFT: Final = "client_left"
 
 
 class EventSink:
     """The caller's side of a stream; the response begins with the first bytes."""
 
-    def __init__(self, request: web.Request, headers: Mapping[str, str] | None = None) -> None:
+    outcome = COMPLETE
+
+    def __init__(
+        self,
+        request: web.Request,
+        headers: Mapping[str, str] | None = None,
+        on_start: Callable[[], None] | None = None,
+    ) -> None:
         self._request = request
+        self._on_start = on_start
         self.response = web.StreamResponse(headers={**STREAM_HEADERS, **(headers or {})})
 
     @property
@@ -43,6 +55,8 @@ class EventSink:
     async def write(self, data: bytes) -> None:
         """Send bytes; raises `ConnectionResetError` when the caller has left."""
         if not self.response.prepared:
+            if self._on_start is not None:
+                self._on_start()
             await self.response.prepare(self._request)
         await self.response.write(data)
 
@@ -84,9 +98,11 @@ class StreamRelay:
             await upstream.drain()
             return response  # noqa: TRY300 - the endings belong together
         except ConnectionResetError:
+            sink.outcome = LEFT
             self.on_client_left(upstream, payment)
             return sink.response
         except asyncio.CancelledError:
+            sink.outcome = LEFT
             self.on_client_left(upstream, payment)
             raise
         except Exception:
@@ -158,6 +174,7 @@ class StreamRelay:
         """Give the hold back, then tell the caller: no finish, no terminator, no normal ending."""
         if translator.progress is not Progress.OPEN:
             return await self.on_complete(translator, payment, sink)
+        sink.outcome = BROKEN
         await payment.release()
         if not sink.started:
             raise GatewayError(failure)

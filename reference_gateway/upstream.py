@@ -6,6 +6,7 @@ Source: public docs, Errors of the chat pages, last paragraph ("every customer c
 import asyncio
 import io
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -17,7 +18,7 @@ from reference_gateway.failures import Failure, GatewayError, Kind, refuse
 from reference_gateway.jsonwire import JsonObject, NotJsonError, decode_object
 
 ANTHROPIC_VERSION = "2023-06-01"
-MOST_REPLY_BYTES = 64 * 1024 * 1024
+MOST_REPLY_BYTES = 256 * 1024 * 1024
 _MOST_ERROR_BYTES = 64 * 1024
 _MOST_CONNECTIONS = 2000
 _CONNECT_S = 10.0
@@ -30,9 +31,18 @@ _log = logging.getLogger(__name__)
 class UpstreamReply:
     """A reply whose head has arrived with status 200; the body is read as the caller wishes."""
 
-    def __init__(self, response: aiohttp.ClientResponse, timeout_s: float) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        timeout_s: float,
+        most_bytes: int = MOST_REPLY_BYTES,
+        waited_s: float = 0.0,
+    ) -> None:
         self._response = response
         self._timeout_s = timeout_s
+        self._left = most_bytes
+        #: Seconds spent waiting for the upstream so far.
+        self.waited_s = waited_s
 
     @property
     def content_type(self) -> str:
@@ -41,25 +51,34 @@ class UpstreamReply:
 
     async def read_object(self) -> JsonObject:
         """The whole body as a JSON object; raises `GatewayError` when it breaks off or is something else."""
-        body = bytearray()
-        while part := await self.read_some():
-            body += part
-            if len(body) > MOST_REPLY_BYTES:
-                raise upstream_failed("The upstream's reply is too large.")
+        body = await self.read_some()
+        if body:
+            # Most replies come in one read.
+            parts = [body]
+            while part := await self.read_some():
+                parts.append(part)
+            body = b"".join(parts) if len(parts) > 1 else body
         try:
-            return decode_object(bytes(body))
+            return decode_object(body)
         except NotJsonError as error:
             raise upstream_failed("The upstream's reply is not a JSON object.") from error
 
     async def read_some(self) -> bytes:
         """The next bytes as they arrive, empty at the clean end; raises `GatewayError` when the wire breaks."""
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._response.content.readany()
+                part = await self._response.content.readany()
         except TimeoutError as error:
             raise upstream_failed("The upstream fell silent.") from error
         except (aiohttp.ClientError, OSError) as error:
             raise upstream_failed("The connection to the upstream broke.") from error
+        finally:
+            self.waited_s += time.perf_counter() - began
+        self._left -= len(part)
+        if self._left < 0:
+            raise upstream_failed("The upstream's reply is too large.")
+        return part
 
     async def drain(self) -> None:
         """Read a finished body to its end, so that the connection can serve again; trouble no longer matters."""
@@ -79,8 +98,9 @@ class UpstreamReply:
 class UpstreamClient:
     """Owns the connections to all chat channels."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, most_reply_bytes: int = MOST_REPLY_BYTES) -> None:
         self._timeout_s = timeout_s
+        self._most_reply_bytes = most_reply_bytes
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -103,11 +123,13 @@ class UpstreamClient:
         self, channel: Channel, body: bytes, extra_headers: Mapping[str, str]
     ) -> AsyncIterator[UpstreamReply]:
         """Send the one POST of a call; raises `GatewayError` when no reply with status 200 comes of it."""
+        began = time.perf_counter()
         response = await self.send(channel, body, extra_headers)
+        waited = time.perf_counter() - began
         try:
             if response.status != 200:
                 raise await self._failure_of(channel, response)
-            yield UpstreamReply(response, self._timeout_s)
+            yield UpstreamReply(response, self._timeout_s, self._most_reply_bytes, waited)
         finally:
             # Puts the connection back when the body was read to its end, and drops it otherwise.
             response.release()

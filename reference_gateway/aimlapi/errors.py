@@ -18,6 +18,8 @@ class AimlapiErrorRenderer(ErrorRenderer):
     # Neither 402, 405 nor 413 exists at this vendor; trouble behind the gateway is a 5xx, a provider's 429 included.
     statuses: ClassVar[Mapping[Kind, int]] = {
         **ErrorRenderer.statuses,
+        Kind.HEADERS_TOO_LARGE: 400,
+        Kind.MISDIRECTED: 404,
         Kind.INSUFFICIENT_BALANCE: 403,
         Kind.WRONG_METHOD: 404,
         Kind.UPSTREAM_FAILED: 502,

@@ -23,7 +23,7 @@ from reference_gateway.jsonwire import encode
 from reference_gateway.limits import AccountLimiter
 from reference_gateway.pricing import Charge
 from reference_gateway.routing import Router
-from reference_gateway.surface import application, read_body
+from reference_gateway.surface import SurfaceRoutes, read_body
 from reference_gateway.translation.replies import Identity, Reply
 from reference_gateway.validation.fields import read_object
 
@@ -76,6 +76,7 @@ class AimlapiSurface:
             reply_translator=lambda: parts.reply(identity),
             stream_translator=lambda: parts.stream(identity, costs=parts.costs),
             errors=parts.errors(PATH, inference),
+            surface=Surface.AIMLAPI.value,
             respond=self.responder(inference),
             stream_headers={INFERENCE_ID: inference},
         )
@@ -99,8 +100,8 @@ class AimlapiSurface:
 
         return respond
 
-    def application(self) -> web.Application:
-        """The listener."""
-        app = application({("POST", PATH): self.completions}, self._parts.errors)
-        app.on_response_prepare.append(self._parts.tracing.mark)
-        return app
+    def routes(self) -> SurfaceRoutes:
+        """What this surface serves."""
+        return SurfaceRoutes(
+            "aimlapi", {("POST", PATH): self.completions}, self._parts.errors, self._parts.tracing.mark
+        )

@@ -16,6 +16,7 @@ from yarl import URL
 
 from reference_gateway.config import MediaProvider
 from reference_gateway.jsonwire import JsonObject, NotJsonError, decode_object, encode
+from reference_gateway.tasks.reach import public_socket
 
 _log = logging.getLogger(__name__)
 _MOST_CONNECTIONS = 64
@@ -62,19 +63,28 @@ class MediaClient:
         self._timeout_s = timeout_s
         self._origin = URL(provider.url).origin()
         self._session: aiohttp.ClientSession | None = None
+        self._outside: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Open the session."""
+        """Open the sessions: one for the provider, one for results that it keeps elsewhere."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self._outside = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=_MOST_CONNECTIONS,
+                use_dns_cache=False,
+                socket_factory=None if self._provider.private_networks else public_socket,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._outside):
+            if session is not None:
+                await session.close()
 
     async def submit(self, request: JsonObject) -> str:
         """Start a job; its id. Raises `MediaError`."""
@@ -94,14 +104,27 @@ class MediaClient:
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Fetch a result file; our credential goes to the provider's own host only. Raises `MediaError`."""
-        target = URL(self._provider.url).join(URL(url))
-        headers = self._headers() if target.is_absolute() and target.origin() == self._origin else {}
-        async with self._sending("GET", target, None, headers) as response:
+        """Fetch a result file; our credential goes to the provider's own host only. Raises `MediaError`.
+
+        The provider's own origin is configured, so it is trusted; any other must have a public address. No redirects.
+        """
+        try:
+            target = URL(self._provider.url).join(URL(url))
+            own = target.is_absolute() and target.origin() == self._origin
+        except ValueError as error:
+            raise MediaError("the provider named a result by something that is no URL") from error
+        if target.scheme not in {"http", "https"}:
+            raise MediaError("the provider named a result that is not on the web")
+        headers = self._headers() if own else {}
+        session = self._session if own else self._outside
+        limit = self._provider.result_timeout_s
+        async with self._sending("GET", target, None, headers, session, limit) as response:
             yield response
 
     async def _json(self, method: str, url: str, body: bytes | None) -> JsonObject:
-        async with self._sending(method, URL(url), body, self._headers()) as response:
+        async with self._sending(
+            method, URL(url), body, self._headers(), self._session, self._timeout_s
+        ) as response:
             data = await response.content.read(_MOST_JSON_BYTES)
             while part := await response.content.read(_MOST_JSON_BYTES):
                 data += part
@@ -111,13 +134,20 @@ class MediaClient:
 
     @asynccontextmanager
     async def _sending(
-        self, method: str, url: URL, body: bytes | None, headers: dict[str, str]
+        self,
+        method: str,
+        url: URL,
+        body: bytes | None,
+        headers: dict[str, str],
+        session: aiohttp.ClientSession | None,
+        timeout_s: float,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:
+        if session is None:
             raise MediaError("the client is not open")
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
-            async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False
+            async with session.request(
+                method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout
             ) as response:
                 if response.status >= 300:
                     raise MediaError(f"the provider answered with status {response.status}")

@@ -48,8 +48,9 @@ _FALLBACK: Final = {
 class MediaStorage:
     """Keeps one folder per task."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, most_bytes: int = MOST_FILE_BYTES) -> None:
         self._root = root
+        self._most_bytes = most_bytes
 
     async def keep(self, client: MediaClient, url: str, folder: str, stem: str, kind: MediaKind) -> str:
         """Fetch a file and keep it; its name. Raises `MediaError`."""
@@ -62,8 +63,8 @@ class MediaStorage:
                 size = 0
                 while block := await response.content.read(_BLOCK):
                     size += len(block)
-                    if size > MOST_FILE_BYTES:
-                        raise MediaError(f"the provider's file is larger than {MOST_FILE_BYTES} bytes")
+                    if size > self._most_bytes:
+                        raise MediaError(f"the provider's file is larger than {self._most_bytes} bytes")
                     await asyncio.to_thread(file.write, block)
             finally:
                 await asyncio.to_thread(file.close)

@@ -14,7 +14,8 @@ from reference_gateway.config import MediaKind
 from reference_gateway.errors import ErrorRenderer
 from reference_gateway.jsonwire import JsonObject, encode
 from reference_gateway.limits import UserLimiter
-from reference_gateway.surface import Handler, application, read_body
+from reference_gateway.observation.metrics import Metrics
+from reference_gateway.surface import Handler, SurfaceRoutes, read_body
 from reference_gateway.tasks.model import Task, TaskOutput
 from reference_gateway.tasks.service import TaskService
 from reference_gateway.tasks.storage import ROUTE, MediaStorage
@@ -94,6 +95,7 @@ class TasksSurface:
         storage: MediaStorage,
         view: TaskView,
         errors: ErrorRenderer,
+        metrics: Metrics | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._limiter = limiter
@@ -101,6 +103,7 @@ class TasksSurface:
         self._storage = storage
         self._view = view
         self._errors = errors
+        self._metrics = metrics or Metrics()
 
     async def admit(self, request: web.Request) -> Account:
         """Who is calling, if they may call now."""
@@ -115,6 +118,8 @@ class TasksSurface:
             account = await self.admit(request)
             body = read_object(await read_body(request))
             task = await self._service.submit(account, endpoint, body, _header(request, "Idempotency-Key"))
+            self._metrics.tasks.labels(task.model).inc()
+            self._metrics.credits.labels(task.model).inc(task.price)
             return _json(self._view.submitted(task))
 
         return handle
@@ -128,8 +133,8 @@ class TasksSurface:
         """GET /balance."""
         return _json({"balance": await self._service.balance(await self.admit(request))})
 
-    def application(self) -> web.Application:
-        """The tasks listener."""
+    def routes(self) -> SurfaceRoutes:
+        """What this surface serves."""
         routes: dict[tuple[str, str], Handler] = {
             ("POST", BASE + path): self.submit(endpoint) for endpoint, path in PATHS.items()
         }
@@ -137,7 +142,7 @@ class TasksSurface:
         routes["GET", BASE + "/balance"] = self.balance
         for method in ("GET", "HEAD"):
             routes[method, ROUTE + "/{folder}/{name}"] = self._storage.serve
-        return application(routes, lambda _path: self._errors)
+        return SurfaceRoutes("tasks", routes, lambda _path: self._errors)
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -402,16 +402,14 @@ def test_the_model_list_needs_a_key_and_names_every_model(deploy: Any) -> None:
     asyncio.run(main())
 
 
-def test_a_body_that_is_too_large_is_a_400_on_every_surface(
-    deploy: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reference_gateway.surface.MOST_BODY_BYTES", 1024)
-
+def test_a_body_that_is_too_large_is_refused_in_the_words_of_every_surface(deploy: Any) -> None:
     async def main() -> None:
-        async with deploy() as d:
+        async with deploy(limits={"body_bytes": 1024}) as d:
             customer, tasks = await d.customer(), await d.task_customer()
             answer = await d.chat(customer, {**GPT, **asking("x" * 2000)})
             assert (answer.status, answer.json["error"]["code"]) == (400, "body_too_large")
+            answer = await d.messages(customer, {**asking("x" * 2000), "model": "claude-opus-4-8"})
+            assert (answer.status, answer.json["error"]["type"]) == (413, "request_too_large")
             answer = await d.submit(
                 tasks, "/images/generations", {"model": "gpt-image-2", "prompt": "x" * 2000}
             )

@@ -79,7 +79,17 @@ def test_a_channel_key_may_be_one_per_account() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("operator_token", None, "operator_token: is missing"),
+        ("limits", {"body_bites": 1}, "limits.body_bites: is not a known key; did you mean body_bytes?"),
+        ("limits", {"header_bytes": 1}, "limits.header_bytes: must be at least 256"),
+        ("log", {"level": "loud"}, "log.level: 'loud' must be one of debug, info"),
+        ("listen", {"shared": "127.0.0.1:0"}, "listen.hosts: is missing"),
+        ("listen", {"hosts": {"chat": ["A.example"]}}, "'A.example' is no host name"),
+        (
+            "listen",
+            {"hosts": {"chat": ["a"], "tasks": ["a"]}},
+            "listen.hosts.tasks: a belongs to chat already",
+        ),
+        ("tracing", {"service": "x"}, "tracing.endpoint: is missing"),
         ("operator_token", "", "operator_token: must not be empty"),
         ("opperator_token", "x", "opperator_token: is not a known key; did you mean operator_token?"),
         ("listen", {"chat": "nowhere"}, "listen.chat: 'nowhere' is no address"),
