@@ -147,6 +147,31 @@ class AccountDirectory:
         """An open account."""
         return self._accounts.get(account_id)
 
+    def open_accounts(self) -> list[Account]:
+        """All of them, by id."""
+        return sorted(self._accounts.values(), key=lambda account: account.id)
+
+    async def set_limits(
+        self, account: Account, requests_per_second: int | None, group_limits: Mapping[str, int]
+    ) -> Account:
+        """Give an account other limits, from its next call on."""
+        changed = replace(account, requests_per_second=requests_per_second, group_limits=group_limits)
+
+        async def operation(connection: Connection) -> None:
+            await _mark_changed(connection, account.id)
+            await connection.execute(
+                "UPDATE accounts SET requests_per_second = ?, group_limits = ? WHERE account = ?",
+                requests_per_second,
+                encode(dict(group_limits)).decode(),
+                account.id,
+            )
+
+        await self._database.submit(operation)
+        self._accounts[account.id] = changed
+        for key in self.keys_of(account.id):
+            self._remember(replace(key, account=changed))
+        return changed
+
     def key_for(self, secret: str) -> Key | None:
         """The key with this secret, revoked or not; the digests are compared in constant time."""
         digest = digest_of(secret)

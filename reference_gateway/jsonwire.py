@@ -1,10 +1,35 @@
-"""JSON at the border: one decoder and one encoder for everything that crosses the wire."""
+"""JSON at the border: one decoder and one encoder for everything that crosses the wire.
 
-from typing import Any
+What passes through keeps its numbers by value: one that a double cannot hold exactly carries its own text along.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final, Self
 
 import orjson
 
 JsonObject = dict[str, Any]
+MOST_NESTING: Final = 100
+
+# A number outside of a text that may not survive a double: sixteen digits and more, or an exponent.
+_LONG_NUMBER: Final = re.compile(rb"[:,\[\s]-?[0-9][0-9.]*(?:[0-9.]{15}|[eE])")
+_LEAST, _MOST = -(2**63), 2**64 - 1
+
+
+class ExactNumber(float):
+    """A number whose text says more than its double; it is written as it was read."""
+
+    __slots__ = ("text",)
+
+    def __new__(cls, text: str) -> Self:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
 
 
 class NotJsonError(ValueError):
@@ -14,9 +39,41 @@ class NotJsonError(ValueError):
 def decode(data: bytes | str) -> Any:
     """Parse JSON strictly (UTF-8, no NaN); `NotJsonError` says where it stopped."""
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise NotJsonError(str(error)) from error
+    raw = data.encode() if isinstance(data, str) else data
+    if _LONG_NUMBER.search(raw) is None:
+        return value
+    try:
+        return json.loads(raw, parse_int=_integer, parse_float=_fraction)
+    except RecursionError as error:
+        raise NotJsonError("it is nested too deeply") from error
+
+
+def _integer(text: str) -> int | ExactNumber:
+    # Long texts of digits take quadratic time to convert, and could not be written again.
+    value = int(text) if len(text) <= 20 else _MOST + 1
+    return value if _LEAST <= value <= _MOST else ExactNumber(text)
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    return value if Decimal(repr(value)) == Decimal(text) else ExactNumber(text)
+
+
+def check_nesting(value: Any, most: int = MOST_NESTING) -> None:
+    """Raise `NotJsonError` when arrays and objects lie deeper inside each other than is allowed."""
+    layer: list[Any] = [value]
+    for _ in range(most):
+        layer = [inner for outer in layer for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not layer:
+            return
+    raise NotJsonError(f"it is nested more than {most} levels deep")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def decode_object(data: bytes | str) -> JsonObject:
@@ -29,7 +86,13 @@ def decode_object(data: bytes | str) -> JsonObject:
 
 def encode(value: Any) -> bytes:
     """Compact UTF-8 JSON."""
-    return orjson.dumps(value)
+    return orjson.dumps(value, default=_exact)
+
+
+def _exact(value: Any) -> orjson.Fragment:
+    if isinstance(value, ExactNumber):
+        return orjson.Fragment(value.text.encode())
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def kind_of(value: Any) -> str:
@@ -41,6 +104,7 @@ def kind_of(value: Any) -> str:
         bool: "a boolean",
         int: "an integer",
         float: "a number",
+        ExactNumber: "a number",
         type(None): "null",
     }
     return table.get(type(value), type(value).__name__)

@@ -17,12 +17,14 @@ from reference_gateway.ledger import Ledger
 from reference_gateway.money import MoneyError, pico_from_usd, usd_from_pico
 from reference_gateway.observation.health import METRICS_PATH, exposition
 from reference_gateway.observation.metrics import Metrics
+from reference_gateway.operator_queries import OperatorQueries
 from reference_gateway.surface import Handler, SurfaceRoutes, read_body
 from reference_gateway.tasks.store import TaskStore
 from reference_gateway.validation.fields import check_known, invalid, read_object, require
 
 BASE = "/operator/v1"
 MOST_CREDITS = 10**15
+MOST_LISTED = 1000
 _ACCOUNT_FIELDS = frozenset(
     {"workspace", "balance_usd", "credits", "requests_per_second", "group_requests_per_second"}
 )
@@ -62,6 +64,11 @@ class OperatorApi:
             ("POST", BASE + "/keys/{key_id}/enable"): self.enable_key,
             ("GET", BASE + "/telemetry/idempotency-keys"): self.show_idempotency_keys,
             ("GET", METRICS_PATH): self.show_metrics,
+            ("GET", BASE + "/accounts"): self.list_accounts,
+            ("GET", BASE + "/accounts/{account}/keys"): self.list_keys,
+            ("GET", BASE + "/accounts/{account}/limits"): self.show_limits,
+            ("PUT", BASE + "/accounts/{account}/limits"): self.set_limits,
+            **OperatorQueries(self._config, self._directory, self._ledger).routes(BASE),
         }
         guarded = {route: self._authorised(handler) for route, handler in routes.items()}
         return SurfaceRoutes("operator", guarded, lambda _path: self._errors)
@@ -106,6 +113,34 @@ class OperatorApi:
             "keys": keys,
         }
         return _json(value)
+
+    async def list_accounts(self, request: web.Request) -> web.StreamResponse:
+        after = request.query.get("after", "")
+        following = [account for account in self._directory.open_accounts() if account.id > after]
+        page = following[:MOST_LISTED]
+        value = {
+            "accounts": [{"account": account.id, "workspace": account.workspace.value} for account in page],
+            "has_more": len(following) > len(page),
+        }
+        return _json(value)
+
+    async def list_keys(self, request: web.Request) -> web.StreamResponse:
+        keys = self._directory.keys_of(self._account(request).id)
+        return _json({"keys": [{"key_id": key.id, "state": key.state} for key in keys]})
+
+    async def show_limits(self, request: web.Request) -> web.StreamResponse:
+        return _json(_limits(self._account(request)))
+
+    async def set_limits(self, request: web.Request) -> web.StreamResponse:
+        account = self._account(request)
+        body = read_object(await read_body(request))
+        check_known(body, frozenset({"requests_per_second", "group_requests_per_second"}))
+        groups = _group_rates(body)
+        unknown = [name for name in groups if name not in self._config.groups]
+        if unknown:
+            raise invalid("group_requests_per_second", f"There is no group {unknown[0][:80]!r}.")
+        changed = await self._directory.set_limits(account, _rate(body, "requests_per_second"), groups)
+        return _json(_limits(changed))
 
     async def delete_account(self, request: web.Request) -> web.StreamResponse:
         account = self._account(request)
@@ -185,6 +220,14 @@ class OperatorApi:
         if account is None:
             raise refuse(Kind.UNKNOWN_ROUTE, f"There is no account {account_id[:80]!r}.")
         return account
+
+
+def _limits(account: Account) -> JsonObject:
+    """The limits of an account's own; null takes the configured one."""
+    return {
+        "requests_per_second": account.requests_per_second,
+        "group_requests_per_second": dict(account.group_limits),
+    }
 
 
 def _no_key(key_id: str) -> GatewayError:

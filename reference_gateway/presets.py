@@ -16,7 +16,7 @@ def reapi_config(
     anthropic_url: str,
     media_url: str,
     upstream_key: str,
-    operator_token: str,
+    operator_token: str | None,
     groups: Mapping[str, Any] | None = None,
     channels: Mapping[str, Any] | None = None,
     aimlapi: Mapping[str, Any] | None = None,

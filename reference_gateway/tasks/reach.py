@@ -25,6 +25,8 @@ def is_public(address: str) -> bool:
         ip: Ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
     return all(map(_is_public, (ip, *_wrapped(ip))))
 
 
@@ -33,10 +35,10 @@ def _is_public(ip: Ip) -> bool:
 
 
 def _wrapped(ip: Ip) -> tuple[ipaddress.IPv4Address, ...]:
-    """IPv4 addresses inside an IPv6 one: mapped, 6to4, Teredo, NAT64."""
+    """IPv4 addresses inside an IPv6 one: 6to4, Teredo, NAT64."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ()
-    found = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    found = [ip.sixtofour, *(ip.teredo or ())]
     if ip in _NAT64:
         found.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
     return tuple(address for address in found if address is not None)

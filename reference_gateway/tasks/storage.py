@@ -58,7 +58,8 @@ class MediaStorage:
             extension = _EXTENSIONS.get(response.content_type, _FALLBACK[kind])
             target = self._root / folder / f"{stem}.{extension}"
             partial = target.with_name(f".{target.name}.part")
-            file = await asyncio.to_thread(_open, partial)
+            # In this thread: a file opened in another one would be lost when the task is cancelled meanwhile.
+            file = _open(partial)
             try:
                 size = 0
                 while block := await response.content.read(_BLOCK):

@@ -7,7 +7,7 @@ from typing import Any
 
 from reference_gateway.config import FieldRule
 from reference_gateway.failures import GatewayError, Kind, refuse
-from reference_gateway.jsonwire import JsonObject, NotJsonError, decode_object, kind_of
+from reference_gateway.jsonwire import JsonObject, NotJsonError, check_nesting, decode_object, kind_of
 
 _PUBLIC_URL = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 
@@ -38,11 +38,13 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 def read_object(body: bytes) -> JsonObject:
     """The request body as a JSON object; raises `GatewayError` (malformed body)."""
     try:
-        return decode_object(body)
+        value = decode_object(body)
+        check_nesting(value)
     except NotJsonError as error:
         raise refuse(
             Kind.MALFORMED_BODY, f"The request body cannot be read as a JSON object: {error}."
         ) from error
+    return value
 
 
 def check_rules(body: JsonObject, rules: Mapping[str, FieldRule]) -> None:
