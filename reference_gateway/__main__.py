@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import uvloop
 
 from reference_gateway.collector import calm_collector
-from reference_gateway.config_file import SCHEMA_FILE, load_config
+from reference_gateway.config_file import load_config
+from reference_gateway.config_reference import SCHEMA_FILE, reference
 from reference_gateway.config_section import ConfigError
 from reference_gateway.gateway import Gateway, GatewayStartError, serve_until
 from reference_gateway.observation.logs import configure_logging
@@ -21,9 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("--config", metavar="FILE", help="configuration in YAML")
     wanted.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration")
+    wanted.add_argument("--reference", action="store_true", help="print every key of the configuration")
     options = parser.parse_args(arguments)
-    if options.schema:
-        sys.stdout.write(SCHEMA_FILE.read_text(encoding="utf-8"))
+    if options.schema or options.reference:
+        sys.stdout.write(SCHEMA_FILE.read_text(encoding="utf-8") if options.schema else reference())
         return 0
     try:
         config = load_config(options.config)

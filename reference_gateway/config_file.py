@@ -42,9 +42,6 @@ _FORMATS = ("json", "text")
 _FIELD_TYPES = ("string", "integer", "number", "boolean", "array", "object")
 
 
-SCHEMA_FILE = Path(__file__).with_name("config.schema.json")
-
-
 def load_config(path: str | Path, environment: Mapping[str, str] | None = None) -> GatewayConfig:
     """Read a YAML file; `ConfigError` when it is missing, not YAML or not a valid configuration.
 
