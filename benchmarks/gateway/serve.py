@@ -18,7 +18,9 @@ import aiohttp
 import uvloop
 
 from reference_gateway import Components, Gateway, reapi_config
+from reference_gateway.collector import calm_collector
 from reference_gateway.ledger import Ledger
+from reference_gateway.observation.logs import configure_logging
 
 _TOKEN = "benchmark-operator"  # noqa: S105 - lives on loopback for a minute
 
@@ -51,6 +53,7 @@ async def _serve(upstream: str, database: Path, *, stubbed: bool) -> None:
         operator_token=_TOKEN,
         database=str(database),
     )
+    configure_logging(config)
     parts = Components.default()
     if stubbed:
         parts = dataclasses.replace(parts, ledger=StubbedLedger)
@@ -71,6 +74,7 @@ def main() -> None:
     parser.add_argument("--database", required=True, type=Path)
     parser.add_argument("--ledger", choices=("real", "stubbed"), default="real")
     asked = parser.parse_args()
+    calm_collector()
     uvloop.run(_serve(asked.upstream, asked.database, stubbed=asked.ledger == "stubbed"))
 
 

@@ -4,13 +4,14 @@ The standard library's logging carries them; a formatter is all that is added. B
 secret and everything that has the form of one of our keys is masked, so that no mistake elsewhere can print one.
 """
 
-import json
 import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
+
+import orjson
 
 from reference_gateway.config import GatewayConfig
 from reference_gateway.identifiers import current_request
@@ -55,7 +56,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return self._redaction(json.dumps(line, ensure_ascii=False, default=str))
+        return self._redaction(orjson.dumps(line, default=str).decode())
 
 
 class TextFormatter(logging.Formatter):

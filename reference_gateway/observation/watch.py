@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prometheus_client import Counter, Histogram
+
 from reference_gateway.failures import GatewayError
 from reference_gateway.observation.metrics import Metrics
 from reference_gateway.observation.tracing import Span, Tracing
@@ -49,11 +51,20 @@ class Watch:
     def __init__(self, metrics: Metrics | None = None, tracing: Tracing | None = None) -> None:
         self.metrics = metrics or Metrics()
         self.tracing = tracing
+        # Looking labels up takes longer than counting; there are few of them.
+        self._answers: dict[tuple[str, int], Counter] = {}
+        self._durations: dict[str, Histogram] = {}
 
     def answered(self, surface: str, status: int, seconds: float) -> None:
         """A request has been answered."""
-        self.metrics.requests.labels(surface, str(status)).inc()
-        self.metrics.request_seconds.labels(surface).observe(seconds)
+        counter = self._answers.get((surface, status))
+        if counter is None:
+            counter = self._answers[surface, status] = self.metrics.requests.labels(surface, str(status))
+        histogram = self._durations.get(surface)
+        if histogram is None:
+            histogram = self._durations[surface] = self.metrics.request_seconds.labels(surface)
+        counter.inc()
+        histogram.observe(seconds)
 
     @contextmanager
     def call(self, plan: "CallPlan") -> Iterator[CallRecord]:
