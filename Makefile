@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test check contract prove litellm portkey bench docs changelog sbom hooks clean
+.PHONY: setup run fuzz-simulator test check contract prove litellm portkey bench docs changelog sbom hooks clean
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 run: $(STAMP)  ## judge the embedded reference gateway; options in ARGS
 	@$(BIN)/weighbridge run $(ARGS)
+
+fuzz-simulator: $(STAMP)  ## 100,000 mutated requests to the provider simulator
+	@SIMULATOR_FUZZ_REQUESTS=100000 $(BIN)/python -m pytest -q tests/mock_upstreams/test_fuzz.py $(ARGS)
 
 test: $(STAMP)  ## the project's own tests
 	@$(BIN)/python -m pytest tests -n 2 --dist worksteal $(ARGS)

@@ -1,12 +1,15 @@
 """From a request as received to the plan of its answer: the whole of a provider's behaviour, without a socket."""
 
+import hashlib
 import random
 import time
+import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mock_upstreams import anthropic_replies, openai_replies
+from mock_upstreams import anthropic_replies, openai_replies, responses_replies, strict
 from mock_upstreams.anthropic_requests import read_messages
 from mock_upstreams.calls import Call, Identity, Json, load_object, tokens_of
 from mock_upstreams.config import SimulatorConfig
@@ -17,19 +20,28 @@ from mock_upstreams.errors import (
     error_document,
     request_id_header,
 )
-from mock_upstreams.fault_plans import INSTEAD_OF_REPLY, faulty_document, faulty_stream, replacement
-from mock_upstreams.faults import CHAT, MESSAGES, OTHER
+from mock_upstreams.fault_plans import INSTEAD_OF_REPLY, faulty_document, replacement
+from mock_upstreams.faults import CHAT, JOBS, MESSAGES, OTHER, RESPONSES
 from mock_upstreams.journal import Entry
+from mock_upstreams.library import HEADER, MODEL_PREFIX, Asked, Library
 from mock_upstreams.media import PROMPT_FIELDS, Jobs, file_document, job_document, read_submission
 from mock_upstreams.openai_requests import read_chat
-from mock_upstreams.plans import Document, Plan, StreamParts, document_plan, json_document
+from mock_upstreams.plans import Document, Kind, Plan, StreamParts, document_plan, json_document
 from mock_upstreams.prompt_cache import CacheUse, PromptCache
+from mock_upstreams.quotas import Quotas
 from mock_upstreams.refusals import Refusal
 from mock_upstreams.replies import Reply, compose
+from mock_upstreams.response_store import ResponseStore, Stored
+from mock_upstreams.responses_requests import read_response
 from mock_upstreams.routes import UNKNOWN, Place
-from mock_upstreams.scenario import NO_SCENARIO, Scenario, Token, read_scenario
+from mock_upstreams.scenario import NO_SCENARIO, Scenario, Token
+from mock_upstreams.scenario_files import load_library
+from mock_upstreams.scenario_pace import first_s, pace_of
+from mock_upstreams.stream_faults import faulty_stream
 
-_SURFACES: Final = {"chat": CHAT, "messages": MESSAGES}
+_SURFACES: Final = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "submit": JOBS}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_MAX_COUNTED_IDS: Final = 65_536
 _MODELS_CREATED: Final = 1_767_225_600
 
 
@@ -44,6 +56,7 @@ class Received:
     credential: str | None
     origin: str
     anthropic_version: bool = False
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,9 @@ class _Dialect:
 _DIALECTS: Final = {
     "chat": _Dialect(OPENAI, read_chat, openai_replies.completion, openai_replies.chunk_stream),
     "messages": _Dialect(ANTHROPIC, read_messages, anthropic_replies.message, anthropic_replies.event_stream),
+    "responses": _Dialect(
+        OPENAI, read_response, responses_replies.whole_response, responses_replies.response_stream
+    ),
 }
 
 
@@ -68,11 +84,17 @@ class Providers:
     def __init__(self, config: SimulatorConfig) -> None:
         self._config = config
         self._random = random.Random(config.seed)  # noqa: S311 - ids need to differ, not to be secret
+        self._calls_of: OrderedDict[str, int] = OrderedDict()
+        self._quotas = Quotas()
+        self.library = Library() if config.scenarios is None else load_library(config.scenarios)
+        self.responses = ResponseStore(config.job_capacity)
         self.cache = PromptCache(config.cache_capacity, config.cache_window_s)
         self.jobs = Jobs(config.job_capacity)
         self._operations: Mapping[str, Callable[[Received, Entry, Identity], Plan]] = {
             "chat": self._chat,
             "messages": self._chat,
+            "responses": self._chat,
+            "response": self._response,
             "count_tokens": self._count_tokens,
             "models": self._models,
             "submit": self._submit,
@@ -82,7 +104,7 @@ class Providers:
 
     def answer(self, received: Received, entry: Entry) -> Plan:
         """The plan for a request; fills in what the journal can only know once the body is understood."""
-        identity = self._identity()
+        identity = self._identity(entry.id)
         route = received.place.route
         try:
             self._admit(received)
@@ -92,51 +114,118 @@ class Providers:
 
     def refuse(self, place: Place, refusal: Refusal, identity: Identity | None = None) -> Plan:
         """The plan of a refusal, in the dialect of the place."""
-        request_id = (identity or self._identity()).request_id
+        request_id = (identity or self._identity(None)).request_id
         route = place.route
         document = error_document(
             route.dialect, refusal.status, refusal.message, request_id, refusal.param, refusal.code
         )
         if refusal.status == 405 and route.method is not None:
             document = Document(405, document.body, (*document.headers, ("allow", route.method)))
+        if refusal.headers:
+            document = Document(document.status, document.body, document.headers + refusal.headers)
         return document_plan(document, close=refusal.status == 413)
 
-    def _identity(self) -> Identity:
-        digits = f"{self._random.getrandbits(128):032x}"
-        return Identity(digits, f"req_{digits[8:]}", int(time.time()))
+    def _identity(self, name: str | None) -> Identity:
+        """What the next answer is known by.
+
+        For a call with an id it depends on the seed, the id and its number among the calls of that id, so that it
+        does not matter which of several calls arrives first.
+        """
+        if name is None:
+            digits = f"{self._random.getrandbits(128):032x}"
+        else:
+            number = self._calls_of.pop(name, 0) + 1
+            self._calls_of[name] = number
+            if len(self._calls_of) > _MAX_COUNTED_IDS:
+                self._calls_of.popitem(last=False)
+            source = f"{self._config.seed}\0{name}\0{number}".encode()
+            digits = hashlib.blake2b(source, digest_size=16).hexdigest()
+        clock = self._config.clock
+        return Identity(digits, f"req_{digits[8:]}", int(time.time()) if clock is None else clock)
+
+    def reset(self) -> None:
+        """Forget what earlier calls have left behind: caches, stored responses, sequences, quotas, outages."""
+        self.cache.clear()
+        self.responses.clear()
+        self.library.reset()
+        self._quotas.clear()
+        self._calls_of.clear()
+        self._random.seed(self._config.seed)
 
     @staticmethod
     def _admit(received: Received) -> None:
         route = received.place.route
         if route.operation == UNKNOWN:
             raise Refusal(404, "Unknown request URL: there is nothing at this path; check the base URL")
-        if received.method != route.method:
+        if received.method != route.method and received.method not in (route.method or "").split(", "):
             raise Refusal(405, f"{received.method} is not allowed here; use {route.method}")
         if route.needs_credential and received.credential is None:
             raise Refusal(
                 401, "You didn't provide an API key; send Authorization: Bearer KEY or x-api-key: KEY"
             )
 
-    # Chat, both dialects
+    # Chat, in all dialects
 
     def _chat(self, received: Received, entry: Entry, identity: Identity) -> Plan:
         operation = received.place.route.operation
         dialect = _DIALECTS[operation]
+        if self._config.strict:
+            strict.check_size(operation, len(received.body))
         body = load_object(received.body)
         _note_call(entry, body)
-        call = dialect.read(body)
-        scenario = self._scenario(received, _SURFACES[operation], streamed=call.stream)
+        call = self._read(dialect, body, received)
+        scenario = self._scenario(received, entry, streamed=call.stream)
         if scenario.fault in INSTEAD_OF_REPLY:
             return self._replacement(received, scenario, identity, streamed=call.stream)
+        if scenario.requests_per_minute is not None or scenario.tokens_per_minute is not None:
+            self._quotas.admit(
+                scenario,
+                dialect.provider,
+                received.credential or "",
+                call.model,
+                scenario.input_tokens or call.input_tokens,
+                time.monotonic(),
+            )
         reply = compose(call, scenario, self._cache_use(received, call, scenario), self._config.seed)
+        if operation == "responses" and call.echo.get("store"):
+            self._store(received, call, reply, identity, scenario)
+        tokens = tokens_of(len(reply.text)) / max(1, reply.pieces)
+        key = f"{self._config.seed}\0{entry.id}\0{call.model}\0{call.prompt}"
         if call.stream:
-            return faulty_stream(dialect.streamed(call, reply, identity, scenario), scenario)
-        beats = max(0, reply.pieces - 1)
+            parts = dialect.streamed(call, reply, identity, scenario)
+            spike = scenario.fault == "latency_spike"
+            events = sum(kind is Kind.CONTENT for kind, _ in parts.events) if spike else 0
+            return faulty_stream(parts, scenario, pace_of(scenario, events, tokens, key))
+        pace = pace_of(scenario, reply.pieces, tokens, key)
         return faulty_document(
-            dialect.whole(call, reply, identity, scenario),
-            scenario,
-            delay_s=(scenario.ttft_ms + scenario.gap_ms * beats) / 1000,
+            dialect.whole(call, reply, identity, scenario), scenario, delay_s=pace.length_s(reply.pieces)
         )
+
+    def _read(self, dialect: _Dialect, body: Json, received: Received) -> Call:
+        if "previous_response_id" in body and dialect.read is read_response:
+            before = self.responses.tokens_before(received.credential or "", body["previous_response_id"])
+            call = read_response(body, before)
+        else:
+            call = dialect.read(body)
+        if self._config.strict:
+            strict.check(received.place.route.operation, body, call, received.headers, self._config.models)
+        return call
+
+    def _store(
+        self, received: Received, call: Call, reply: Reply, identity: Identity, scenario: Scenario
+    ) -> None:
+        document = responses_replies.whole_response(call, reply, identity, scenario)
+        stored = Stored(document.body, call.input_tokens + reply.usage.output)
+        self.responses.add(received.credential or "", f"resp_{identity.digits}", stored)
+
+    def _response(self, received: Received, entry: Entry, identity: Identity) -> Plan:
+        credential, response_id = received.credential or "", received.place.route.arguments[0]
+        stored = self.responses.find(credential, response_id)
+        if received.method != "DELETE":
+            return self._document(received, entry, Document(200, stored.body), identity)
+        self.responses.remove(credential, response_id)
+        gone = {"id": response_id, "object": "response", "deleted": True}
+        return self._document(received, entry, json_document(200, gone), identity)
 
     def _cache_use(self, received: Received, call: Call, scenario: Scenario) -> CacheUse:
         if not call.marks or scenario.counts_scripted:
@@ -147,19 +236,22 @@ class Providers:
         body = load_object(received.body)
         _note_call(entry, body)
         call = read_messages(body, counting=True)
-        return self._document(received, json_document(200, {"input_tokens": call.input_tokens}), identity)
+        if self._config.strict:
+            strict.check("count_tokens", body, call, received.headers, self._config.models)
+        return self._document(
+            received, entry, json_document(200, {"input_tokens": call.input_tokens}), identity
+        )
 
     def _models(self, received: Received, entry: Entry, identity: Identity) -> Plan:
-        del entry
         listing = _anthropic_models if received.anthropic_version else _openai_models
-        return self._document(received, json_document(200, listing(self._config.models)), identity)
+        return self._document(received, entry, json_document(200, listing(self._config.models)), identity)
 
     # Media
 
     def _submit(self, received: Received, entry: Entry, identity: Identity) -> Plan:
         body = load_object(received.body)
         _note_call(entry, body)
-        scenario = self._scenario(received, OTHER, streamed=False)
+        scenario = self._scenario(received, entry, streamed=False)
         job_id = f"job_{identity.digits}"
         prompt = " ".join(body[name] for name in PROMPT_FIELDS if isinstance(body.get(name), str))
         call = Call("media", stream=False, prompt=prompt, input_tokens=tokens_of(len(prompt)))
@@ -185,7 +277,7 @@ class Providers:
             raise Refusal(404, f"there is no job {job_id[:64]!r}")
         entry.model = job.model
         entry.id = job.scenario.id or entry.id
-        return self._document(received, job_document(job, time.monotonic()), identity)
+        return self._document(received, entry, job_document(job, time.monotonic()), identity)
 
     def _file(self, received: Received, entry: Entry, identity: Identity) -> Plan:
         job_id, name = received.place.route.arguments
@@ -194,13 +286,13 @@ class Providers:
             raise Refusal(404, f"there is no job {job_id[:64]!r}")
         entry.model = job.model
         entry.id = job.scenario.id or entry.id
-        return self._document(received, file_document(job, name, time.monotonic()), identity)
+        return self._document(received, entry, file_document(job, name, time.monotonic()), identity)
 
     # What all of them share
 
-    def _document(self, received: Received, document: Document, identity: Identity) -> Plan:
+    def _document(self, received: Received, entry: Entry, document: Document, identity: Identity) -> Plan:
         """The plan of a plain answer, under the scenario that the request carries, if any."""
-        scenario = self._scenario(received, OTHER, streamed=False)
+        scenario = self._scenario(received, entry, streamed=False)
         if scenario.fault in INSTEAD_OF_REPLY:
             return self._replacement(received, scenario, identity, streamed=False)
         return self._finished(received, document, scenario, identity)
@@ -209,7 +301,7 @@ class Providers:
     def _finished(received: Received, document: Document, scenario: Scenario, identity: Identity) -> Plan:
         header = request_id_header(received.place.route.dialect, identity.request_id)
         document = Document(document.status, document.body, (*document.headers, header))
-        return faulty_document(document, scenario, delay_s=scenario.ttft_ms / 1000)
+        return faulty_document(document, scenario, delay_s=_delay_s(scenario))
 
     @staticmethod
     def _replacement(received: Received, scenario: Scenario, identity: Identity, *, streamed: bool) -> Plan:
@@ -220,13 +312,41 @@ class Providers:
             default_message(status) if scenario.message is None else scenario.message,
             identity.request_id,
         )
-        return replacement(scenario, error, streamed=streamed)
+        return replacement(scenario, error, _delay_s(scenario), streamed=streamed)
 
-    @staticmethod
-    def _scenario(received: Received, surface: str, *, streamed: bool) -> Scenario:
-        if received.token is None:
+    def _scenario(self, received: Received, entry: Entry, *, streamed: bool) -> Scenario:
+        library = self.library
+        model = entry.model or ""
+        if (
+            received.token is None
+            and not library.bindings
+            and not library.file_rules
+            and not library.outages
+            and not model.startswith(MODEL_PREFIX)
+            and HEADER not in received.headers
+        ):
             return NO_SCENARIO
-        return read_scenario(received.token, surface, streamed=streamed)
+        route = received.place.route
+        return library.choose(
+            Asked(
+                operation=route.operation,
+                surface=_SURFACES.get(route.operation, OTHER),
+                streamed=streamed,
+                token=received.token,
+                provider=route.provider,
+                upstream=received.place.upstream,
+                path=entry.path,
+                model=model,
+                headers=received.headers,
+                now=time.monotonic(),
+            )
+        )
+
+
+def _delay_s(scenario: Scenario) -> float:
+    """How long an answer is held back that is not made of content events."""
+    spike_ms = scenario.spike_ms if scenario.fault == "latency_spike" else 0.0
+    return first_s(scenario.ttft_ms, zlib.crc32((scenario.id or "").encode())) + spike_ms / 1000
 
 
 def _note_call(entry: Entry, body: Json) -> None:
@@ -246,7 +366,13 @@ def _openai_models(models: tuple[str, ...]) -> dict[str, Any]:
 
 def _anthropic_models(models: tuple[str, ...]) -> dict[str, Any]:
     data = [
-        {"type": "model", "id": model, "display_name": model, "created_at": "2026-01-01T00:00:00Z"}
+        {
+            "type": "model",
+            "id": model,
+            "display_name": model,
+            "created_at": "2026-01-01T00:00:00Z",
+            "lifecycle": "active",
+        }
         for model in models
     ]
     return {"data": data, "has_more": False, "first_id": models[0], "last_id": models[-1]}

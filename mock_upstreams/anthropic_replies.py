@@ -4,6 +4,8 @@ Order of a stream: message_start, ping, for each block content_block_start, its 
 then message_delta with the stop reason and cumulative usage, message_stop. Every event has its `event:` line.
 """
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -30,7 +32,19 @@ _STOP_REASONS: Final = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
-_SIGNATURE: Final = "c2ltdWxhdGVkLXNpZ25hdHVyZQ=="
+SEARCH_BLOCKS: Final = 16
+"""Searches that are shown as blocks; the count in usage may be any."""
+
+
+def signature(thinking: str) -> str:
+    """Seals a thinking block, so that one that comes back changed can be told."""
+    digest = hashlib.sha256(b"simulated thinking\0" + thinking.encode("utf-8", "surrogatepass")).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _sealed(thinking: str) -> str:
+    """Thinking that the caller cannot read: neither its text nor its length is in it."""
+    return signature("redacted\0" + thinking)
 
 
 def _stop_reason(reply: Reply) -> str:
@@ -49,7 +63,7 @@ def _input_usage(usage: Usage) -> dict[str, Any]:
 def _usage(usage: Usage) -> dict[str, Any]:
     found = {**_input_usage(usage), "output_tokens": usage.output}
     if usage.searches:
-        found["server_tool_use"] = {"web_search_requests": usage.searches}
+        found["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
     return found
 
 
@@ -65,24 +79,50 @@ def _whole_usage(usage: Usage, output: int) -> dict[str, Any]:
     }
 
 
-def _tool_id(identity: Identity) -> str:
-    return f"toolu_{identity.digits[:24]}"
+def _tool_id(identity: Identity, at: int) -> str:
+    return f"toolu_{identity.digits[:22]}{at:02x}"
 
 
-def _content(reply: Reply, identity: Identity) -> list[dict[str, Any]]:
+def _search_blocks(call: Call, reply: Reply, identity: Identity) -> list[dict[str, Any]]:
+    """The searches of a call that offers the provider's web search: what was asked, and what was found."""
+    if not call.searching:
+        return []
     blocks: list[dict[str, Any]] = []
-    if reply.thinking is not None:
-        blocks.append({"type": "thinking", "thinking": reply.thinking, "signature": _SIGNATURE})
+    for i in range(min(reply.usage.searches, SEARCH_BLOCKS)):
+        search_id = f"srvtoolu_{identity.digits[:22]}{i:02x}"
+        query = f"simulated query {i + 1}"
+        results = [
+            {
+                "type": "web_search_result",
+                "title": f"Simulated result {i + 1}.{rank}",
+                "url": f"https://example.com/{i + 1}/{rank}",
+                "encrypted_content": signature(f"{query} {rank}"),
+                "page_age": "1 day ago",
+            }
+            for rank in (1, 2)
+        ]
+        blocks += [
+            {"type": "server_tool_use", "id": search_id, "name": "web_search", "input": {"query": query}},
+            {"type": "web_search_tool_result", "tool_use_id": search_id, "content": results},
+        ]
+    return blocks
+
+
+def _content(call: Call, reply: Reply, identity: Identity) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    if reply.thinking is not None and reply.redacted:
+        blocks.append({"type": "redacted_thinking", "data": _sealed(reply.thinking)})
+    elif reply.thinking is not None:
+        blocks.append(
+            {"type": "thinking", "thinking": reply.thinking, "signature": signature(reply.thinking)}
+        )
+    blocks += _search_blocks(call, reply, identity)
     if reply.text:
         blocks.append({"type": "text", "text": reply.text})
-    if reply.tool is not None:
+    for at, tool in enumerate(reply.tools):
+        arguments = orjson.loads(tool.arguments)
         blocks.append(
-            {
-                "type": "tool_use",
-                "id": _tool_id(identity),
-                "name": reply.tool.name,
-                "input": orjson.loads(reply.tool.arguments),
-            }
+            {"type": "tool_use", "id": _tool_id(identity, at), "name": tool.name, "input": arguments}
         )
     return blocks
 
@@ -94,7 +134,7 @@ def message(call: Call, reply: Reply, identity: Identity, scenario: Scenario) ->
         "type": "message",
         "role": "assistant",
         "model": call.model,
-        "content": _content(reply, identity),
+        "content": _content(call, reply, identity),
         "stop_reason": _stop_reason(reply),
         "stop_sequence": reply.stop_sequence,
         "usage": _whole_usage(reply.usage, reply.usage.output),
@@ -128,29 +168,44 @@ def _stop(index: int) -> Event:
     return _event(Kind.NOW, {"type": "content_block_stop", "index": index})
 
 
-def _blocks(reply: Reply, identity: Identity) -> list[Event | Run]:
+def _blocks(call: Call, reply: Reply, identity: Identity) -> list[Event | Run]:
     events: list[Event | Run] = []
     index = 0
-    if reply.thinking is not None:
+    if reply.thinking is not None and reply.redacted:
+        events += [_start(0, {"type": "redacted_thinking", "data": _sealed(reply.thinking)}), _stop(0)]
+        index += 1
+    elif reply.thinking is not None:
         events += [
             _start(index, {"type": "thinking", "thinking": "", "signature": ""}),
             _delta(index, "thinking_delta", "thinking", reply.thinking),
-            _delta(index, "signature_delta", "signature", _SIGNATURE),
+            _delta(index, "signature_delta", "signature", signature(reply.thinking)),
             _stop(index),
         ]
+        index += 1
+    for block in _search_blocks(call, reply, identity):
+        if block["type"] == "server_tool_use":
+            query = orjson.dumps(block["input"]).decode()
+            events += [
+                _start(index, {**block, "input": {}}),
+                _delta(index, "input_json_delta", "partial_json", query),
+            ]
+        else:
+            events.append(_start(index, block))
+        events.append(_stop(index))
         index += 1
     if reply.text:
         events.append(_start(index, {"type": "text", "text": ""}))
         events.append(_deltas(index, "text_delta", "text", encoded_pieces(reply.text, reply.pieces)))
         events.append(_stop(index))
         index += 1
-    if reply.tool is not None:
-        block = {"type": "tool_use", "id": _tool_id(identity), "name": reply.tool.name, "input": {}}
+    for at, tool in enumerate(reply.tools):
+        block = {"type": "tool_use", "id": _tool_id(identity, at), "name": tool.name, "input": {}}
         events.append(_start(index, block))
         events.append(_delta(index, "input_json_delta", "partial_json", ""))
-        fragments = encoded_pieces(reply.tool.arguments, reply.tool.fragments)
+        fragments = encoded_pieces(tool.arguments, tool.fragments)
         events.append(_deltas(index, "input_json_delta", "partial_json", fragments))
         events.append(_stop(index))
+        index += 1
     return events
 
 
@@ -177,7 +232,7 @@ def event_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
     events = Script(
         _event(Kind.NOW, {"type": "message_start", "message": opening}),
         _event(Kind.NOW, {"type": "ping"}),
-        *_blocks(reply, identity),
+        *_blocks(call, reply, identity),
         _event(Kind.FINISH, ending),
         _event(Kind.END, {"type": "message_stop"}),
     )
@@ -186,6 +241,7 @@ def event_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
     return StreamParts(
         headers=(*EVENT_STREAM_HEADERS, request_id_header(ANTHROPIC, identity.request_id)),
         events=events,
+        unknown_event=b'event: simulator_unknown\ndata: {"type":"simulator_unknown"}\n\n',
         error_event=b"event: error\ndata: " + orjson.dumps(error) + b"\n\n",
         truncated_event=late[: len(late) * 2 // 3] + b"\n\n",
         late_event=late,

@@ -92,6 +92,7 @@ def read_messages(body: Json, *, counting: bool = False) -> Call:
         forced_tool=_forced_tool(body.get("tool_choice"), tools),
         thinking=_thinking(body.get("thinking"), limit),
         marks=_marks(model, body, system, messages),
+        searching=_searching(body),
     )
 
 
@@ -177,6 +178,14 @@ def _tools(body: Json) -> tuple[Tool, ...]:
             continue
         found.append(Tool(name, fields.json_object(tool.get("input_schema"), f"tools.{i}.input_schema")))
     return tuple(found)
+
+
+def _searching(body: Json) -> bool:
+    """Whether the provider's own web search is among the tools."""
+    return any(
+        isinstance(tool, dict) and str(tool.get("type", "")).startswith("web_search_")
+        for tool in fields.array(body, "tools")
+    )
 
 
 def _forced_tool(choice: Any, tools: tuple[Tool, ...]) -> str | None:

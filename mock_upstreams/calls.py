@@ -5,8 +5,8 @@ came from.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -37,7 +37,11 @@ class CacheMark:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One chat call. `schema` is the JSON schema that the reply text must fit, if one was asked for."""
+    """One chat call. `schema` is the JSON schema that the reply text must fit, if one was asked for.
+
+    `logprobs` is the number of alternatives wanted for each token, None if no log probabilities are; `searching`
+    says that the provider's own web search is among the tools; `echo` is what the answer repeats of the request.
+    """
 
     model: str
     stream: bool
@@ -52,6 +56,10 @@ class Call:
     thinking: bool = False
     include_usage: bool = False
     marks: tuple[CacheMark, ...] = ()
+    logprobs: int | None = None
+    effort: str | None = None
+    searching: bool = False
+    echo: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

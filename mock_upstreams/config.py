@@ -13,6 +13,11 @@ class SimulatorConfig:
     address at which a job was submitted. `flush="stream"` joins the events that are due together in one write,
     which is several times faster and less faithful. `direct=False` sends every request the long way through the server
     library's handler, which is slower and otherwise the same.
+
+    `strict` refuses more of what the real upstreams refuse (see `strict.py`). `clock` is the Unix second that every
+    answer bears instead of the current one, so that two runs with one seed give the same bytes. `scenarios` is the
+    path of a scenario file. `control_token` guards the control API and is needed off loopback; `callback_secret`
+    signs the callbacks of media jobs.
     """
 
     host: str = "127.0.0.1"
@@ -25,6 +30,11 @@ class SimulatorConfig:
     cache_window_s: float = 300.0
     job_capacity: int = 20_000
     stall_limit_s: float = 30.0
+    strict: bool = False
+    clock: int | None = None
+    scenarios: str | None = None
+    control_token: str | None = None
+    callback_secret: str = "simulated-secret"  # noqa: S105 - of callbacks that nobody needs to trust
     public_url: str | None = None
     flush: Literal["frame", "stream"] = "frame"
     direct: bool = True

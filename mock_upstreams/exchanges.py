@@ -136,6 +136,7 @@ class Exchanges:
             credential=entry.credential,
             origin=self._origin(head) if entry.provider == MEDIA else "",
             anthropic_version="anthropic-version" in head.headers,
+            headers=head.headers,
         )
         try:
             return self._providers.answer(received, entry)

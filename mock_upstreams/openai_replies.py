@@ -12,6 +12,7 @@ import orjson
 
 from mock_upstreams.calls import Call, Identity
 from mock_upstreams.errors import OPENAI, error_object, request_id_header
+from mock_upstreams.logprobs import text_logprobs
 from mock_upstreams.plans import (
     EVENT_STREAM_HEADERS,
     Document,
@@ -55,24 +56,34 @@ def _usage(usage: Usage, scenario: Scenario) -> dict[str, Any]:
 
 def _message(reply: Reply, identity: Identity, index: int) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None, "annotations": []}
-    if reply.tool is not None:
+    if reply.tools:
         message["content"] = reply.text or None
         message["tool_calls"] = [
             {
-                "id": _tool_id(identity, index),
+                "id": _tool_id(identity, index, at),
                 "type": "function",
-                "function": {"name": reply.tool.name, "arguments": reply.tool.arguments},
+                "function": {"name": tool.name, "arguments": tool.arguments},
             }
+            for at, tool in enumerate(reply.tools)
         ]
     return message
 
 
-def _tool_id(identity: Identity, index: int) -> str:
-    return f"call_{identity.digits[:22]}{index:02x}"
+def _tool_id(identity: Identity, index: int, at: int) -> str:
+    """The id of one tool call: the `at`-th of the choice `index`."""
+    return f"call_{identity.digits[:20]}{at:02x}{index:02x}"
+
+
+def _logprobs(call: Call, reply: Reply) -> dict[str, Any] | None:
+    if call.logprobs is None:
+        return None
+    pieces = encoded_pieces(reply.text, reply.pieces)
+    return {"content": text_logprobs(pieces, call.logprobs), "refusal": None}
 
 
 def completion(call: Call, reply: Reply, identity: Identity, scenario: Scenario) -> Document:
     """The whole answer as one object."""
+    logprobs = _logprobs(call, reply)
     body: dict[str, Any] = {
         "id": f"chatcmpl-{identity.digits}",
         "object": "chat.completion",
@@ -82,7 +93,7 @@ def completion(call: Call, reply: Reply, identity: Identity, scenario: Scenario)
             {
                 "index": index,
                 "message": _message(reply, identity, index),
-                "logprobs": None,
+                "logprobs": logprobs,
                 "finish_reason": reply.finish,
             }
             for index in range(call.n)
@@ -94,6 +105,10 @@ def completion(call: Call, reply: Reply, identity: Identity, scenario: Scenario)
     if scenario.fault == "no_usage":
         del body["usage"]
     return json_document(200, body, request_id_header(OPENAI, identity.request_id))
+
+
+def _piece_logprobs(pieces: Sequence[bytes], top: int) -> list[dict[str, Any]]:
+    return [{"content": [found], "refusal": None} for found in text_logprobs(pieces, top)]
 
 
 class _Chunks:
@@ -120,18 +135,27 @@ class _Chunks:
             self._tail,
         )
 
-    def content(self, index: int, pieces: Sequence[bytes]) -> Run:
+    def content(self, index: int, pieces: Sequence[bytes], top: int | None) -> Run:
+        if top is not None:
+            before, between, after = (
+                self.choice(index, b'{"content":\0}')
+                .replace(b'"logprobs":null', b'"logprobs":\0')
+                .split(b"\0")
+            )
+            found = _piece_logprobs(pieces, top)
+            grown = [piece + between + orjson.dumps(one) for piece, one in zip(pieces, found, strict=True)]
+            return Run(Kind.CONTENT, before, grown, after)
         before, after = self.choice(index, b'{"content":\0}').split(b"\0")
         return Run(Kind.CONTENT, before, pieces, after)
 
-    def tool(self, index: int, tool: ToolCall, call_id: str) -> list[Event | Run]:
+    def tool(self, index: int, at: int, tool: ToolCall, call_id: str) -> list[Event | Run]:
         first = {
-            "index": 0,
+            "index": at,
             "id": call_id,
             "type": "function",
             "function": {"name": tool.name, "arguments": ""},
         }
-        fragment = b'{"tool_calls":[{"index":0,"function":{"arguments":\0}}]}'
+        fragment = b'{"tool_calls":[{"index":%d,"function":{"arguments":\0}}]}' % at
         before, after = self.choice(index, fragment).split(b"\0")
         opening = self.choice(index, orjson.dumps({"tool_calls": [first]}))
         pieces = encoded_pieces(tool.arguments, tool.fragments)
@@ -147,15 +171,15 @@ def chunk_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
     chunks = _Chunks(call, identity, null_usage=reports_usage)
     choices = range(call.n)
     role = orjson.dumps(
-        {"role": "assistant", "content": None if reply.tool and not reply.text else "", "refusal": None}
+        {"role": "assistant", "content": None if reply.tools and not reply.text else "", "refusal": None}
     )
     events: list[Event | Run] = [(Kind.LEAD, chunks.choice(index, role)) for index in choices]
     pieces = encoded_pieces(reply.text, reply.pieces)
-    texts = [chunks.content(index, pieces) for index in choices]
+    texts = [chunks.content(index, pieces, call.logprobs) for index in choices]
     events += texts if call.n == 1 else itertools.chain.from_iterable(zip(*map(Script, texts), strict=True))
-    if reply.tool is not None:
-        for index in choices:
-            events += chunks.tool(index, reply.tool, _tool_id(identity, index))
+    for index in choices if reply.tools else ():
+        for at, tool in enumerate(reply.tools):
+            events += chunks.tool(index, at, tool, _tool_id(identity, index, at))
     finish = orjson.dumps(reply.finish)
     events += [(Kind.FINISH, chunks.choice(index, b"{}", finish)) for index in choices]
     if reports_usage:
@@ -172,6 +196,7 @@ def chunk_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
         headers=(*EVENT_STREAM_HEADERS, request_id_header(OPENAI, identity.request_id)),
         events=Script(*events),
         error_event=b"data: " + orjson.dumps(error) + b"\n\n",
+        unknown_event=b'event: simulator.unknown\ndata: {"object":"simulator.unknown","choices":[]}\n\n',
         truncated_event=late[: len(late) * 2 // 3] + b"\n\n",
         late_event=late,
     )

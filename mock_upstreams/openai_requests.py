@@ -13,6 +13,7 @@ from mock_upstreams.calls import (
     text_length,
     tokens_of,
 )
+from mock_upstreams.logprobs import MOST_ALTERNATIVES
 from mock_upstreams.pictures import PICTURE_TYPES, picture_tokens
 from mock_upstreams.refusals import bad_request
 
@@ -25,7 +26,7 @@ _PART_FIELDS: Final = {
     "file": "file",
     "refusal": "refusal",
 }
-_MAX_TOKENS: Final = 100_000_000
+MAX_TOKENS: Final = 100_000_000
 #: Members of a request that the provider knows; it refuses any other.
 _KNOWN: Final = frozenset(
     [
@@ -68,7 +69,7 @@ _KNOWN: Final = frozenset(
         "web_search_options",
     ]
 )
-_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
 def read_chat(body: Json) -> Call:
@@ -77,13 +78,13 @@ def read_chat(body: Json) -> Call:
     model = fields.text(body, "model")
     messages = fields.messages(body)
     effort = body.get("reasoning_effort")
-    if effort is not None and effort not in _EFFORTS:
-        raise bad_request(f"reasoning_effort: expected one of {', '.join(_EFFORTS)}", "reasoning_effort")
+    if effort is not None and effort not in EFFORTS:
+        raise bad_request(f"reasoning_effort: expected one of {', '.join(EFFORTS)}", "reasoning_effort")
     stream = fields.flag(body, "stream")
     n = fields.integer(body, "n", 1, 128) or 1
-    limit = fields.integer(body, "max_completion_tokens", 1, _MAX_TOKENS)
+    limit = fields.integer(body, "max_completion_tokens", 1, MAX_TOKENS)
     if limit is None:
-        limit = fields.integer(body, "max_tokens", 1, _MAX_TOKENS)
+        limit = fields.integer(body, "max_tokens", 1, MAX_TOKENS)
     fields.number(body, "temperature", 0, 2)
     fields.number(body, "top_p", 0, 1)
     fields.number(body, "presence_penalty", -2, 2)
@@ -112,7 +113,18 @@ def read_chat(body: Json) -> Call:
         schema=_schema(body.get("response_format")),
         include_usage=_include_usage(body, stream=stream),
         marks=_marks(model, messages),
+        logprobs=_logprobs(body),
+        effort=effort,
     )
+
+
+def _logprobs(body: Json) -> int | None:
+    top = fields.integer(body, "top_logprobs", 0, MOST_ALTERNATIVES)
+    if fields.flag(body, "logprobs"):
+        return top or 0
+    if top is not None:
+        raise bad_request("top_logprobs: only allowed when logprobs is true", "top_logprobs")
+    return None
 
 
 def _parts(message: Json) -> list[Json]:
@@ -158,21 +170,17 @@ def _message(message: Json, where: str) -> tuple[str, int]:
                 raise bad_request(f"{place}.text: expected a string", f"{place}.text")
             texts.append(value)
         elif kind == "image_url":
-            _picture(value, place)
+            check_picture(value.get("url") if isinstance(value, dict) else None, f"{place}.image_url.url")
             pictures += picture_tokens(value)
     return "\n".join(texts), pictures
 
 
-def _picture(value: Any, place: str) -> None:
-    url = value.get("url") if isinstance(value, dict) else None
+def check_picture(url: Any, place: str) -> None:
+    """Refuse what is no URL of a picture that the provider reads."""
     if not isinstance(url, str) or not url.startswith(("http://", "https://", "data:")):
-        raise bad_request(
-            f"{place}.image_url.url: expected an http(s) URL or a data: URL", f"{place}.image_url"
-        )
+        raise bad_request(f"{place}: expected an http(s) URL or a data: URL", place)
     if url.startswith("data:") and not url.startswith(tuple(f"data:{kind};" for kind in PICTURE_TYPES)):
-        raise bad_request(
-            f"{place}.image_url.url: expected one of {', '.join(PICTURE_TYPES)}", f"{place}.image_url"
-        )
+        raise bad_request(f"{place}: expected one of {', '.join(PICTURE_TYPES)}", place)
 
 
 def _tools(body: Json) -> tuple[Tool, ...]:

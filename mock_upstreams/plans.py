@@ -141,7 +141,8 @@ class Ending(Enum):
 class Plan:
     """One answer. `length` None means chunked; `status` None means that no head is sent.
 
-    `delay_s` holds back everything, head included; `pace` is that of the events of a stream.
+    `delay_s` holds back everything, head included; `pace` is that of the events of a stream. With a `raw_head` the
+    head and all events go out as they are, without any framing.
     """
 
     status: int | None
@@ -151,6 +152,7 @@ class Plan:
     ending: Ending = Ending.CLEAN
     delay_s: float = 0.0
     pace: Pace = AT_ONCE
+    raw_head: bytes | None = None
     fault: str | None = None
     close: bool = False
 
@@ -162,6 +164,7 @@ class StreamParts:
     headers: tuple[tuple[str, str], ...]
     events: Collection[Event]
     error_event: bytes
+    unknown_event: bytes
     truncated_event: bytes
     late_event: bytes
 

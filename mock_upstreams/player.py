@@ -144,7 +144,7 @@ class Player:
         if plan.close:
             wire.keep_alive = False
         if plan.status is not None:
-            self._head = wire.head(plan.status, plan.headers, plan.length)
+            self._head = plan.raw_head or wire.head(plan.status, plan.headers, plan.length)
         instant = plan.pace is AT_ONCE or plan.pace.is_instant
         if instant and plan.fault is None and len(plan.events) <= _BURST:
             self._whole = wire.framed_whole(self._head, plan.events, merge=self._merge)

@@ -5,15 +5,23 @@ class Refusal(Exception):  # noqa: N818 - an answer that a provider gives, not a
     """The provider refuses the request with `status` and one sentence.
 
     `param` names the offending request field and `code` the dialect's own error code, where a dialect has a
-    place for them.
+    place for them; `headers` come on top of the usual ones.
     """
 
-    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code
+        self.headers = headers
 
 
 def bad_request(message: str, param: str | None = None) -> Refusal:

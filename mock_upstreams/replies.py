@@ -75,13 +75,14 @@ class Usage:
 class Reply:
     """`finish` is the OpenAI word; `stop_sequence` is the one that cut the text, if one did.
 
-    A stream sends the text in `pieces` pieces.
+    A stream sends the text in `pieces` pieces. `redacted` thinking is delivered encrypted.
     """
 
     text: str
     pieces: int
-    tool: ToolCall | None
+    tools: tuple[ToolCall, ...]
     thinking: str | None
+    redacted: bool
     finish: str
     stop_sequence: str | None
     usage: Usage
@@ -89,36 +90,46 @@ class Reply:
 
 def compose(call: Call, scenario: Scenario, cache: CacheUse, seed: int) -> Reply:
     """The reply to `call`. Raises Refusal if the scenario cannot be done for this call."""
-    tool = _tool(call, scenario)
-    text, finish, stop_sequence = _text(call, scenario, seed, has_tool=tool is not None)
+    tools = _tools(call, scenario)
+    text, finish, stop_sequence = _text(call, scenario, seed, has_tool=bool(tools))
     if len(text) * call.n > MAX_TEXT:
         raise bad_request(
             f"simulator: the text of all choices is longer than {MAX_TEXT} characters; shorten it"
         )
     wanted = scenario.chunks if text else None
+    if scenario.chunk_tokens is not None:
+        wanted = -(-tokens_of(len(text)) // scenario.chunk_tokens)
     if wanted is not None and wanted * call.n > MAX_EVENTS:
         raise bad_request(f"simulator: chunks= times n is more than {MAX_EVENTS}; lower one")
-    thinking = _sentences(call, seed + 1, 1).strip() if call.thinking else None
-    written_text = len(text) + (len(tool.arguments) if tool else 0) + len(thinking or "")
+    thinking = scenario.thinking
+    if thinking is None and (call.thinking or scenario.redacted):
+        thinking = _sentences(call, seed + 1, 1).strip()
+    written_text = len(text) + sum(len(tool.arguments) for tool in tools) + len(thinking or "")
     return Reply(
         text=text,
         pieces=(wanted or min(tokens_of(len(text)), MAX_EVENTS // call.n)) if text else 0,
-        tool=tool,
+        tools=tools,
         thinking=thinking,
-        finish=_finish(scenario, finish, tool),
+        redacted=scenario.redacted,
+        finish=_finish(scenario, finish, has_tool=bool(tools)),
         stop_sequence=stop_sequence if scenario.finish is None else None,
         usage=_usage(call, scenario, cache, tokens_of(written_text) * call.n),
     )
 
 
-def _tool(call: Call, scenario: Scenario) -> ToolCall | None:
+def _tools(call: Call, scenario: Scenario) -> tuple[ToolCall, ...]:
+    if scenario.tool_calls:
+        return tuple(
+            ToolCall(scripted.name, scripted.arguments, tokens_of(len(scripted.arguments)))
+            for scripted in scenario.tool_calls
+        )
     name = scenario.tool or call.forced_tool
     if name is None and scenario.finish == "tool_calls":
         if not call.tools:
             raise bad_request("simulator: finish=tool_calls needs tool=, or tools in the request")
         name = call.tools[0].name
     if name is None:
-        return None
+        return ()
     arguments = scenario.args
     if arguments is None:
         schema = next((tool.schema for tool in call.tools if tool.name == name), {})
@@ -126,7 +137,7 @@ def _tool(call: Call, scenario: Scenario) -> ToolCall | None:
         arguments = _encoded(value if isinstance(value, dict) else {})
     count = scenario.chunks if scenario.chunks is not None and not scenario.text else None
     count = min(count or tokens_of(len(arguments)), len(arguments))
-    return ToolCall(name, arguments, count)
+    return (ToolCall(name, arguments, count),)
 
 
 def _encoded(value: object) -> str:
@@ -176,10 +187,10 @@ _FEW: Final = 64
 _few_sentences: Final = functools.lru_cache(maxsize=1024)(_joined)
 
 
-def _finish(scenario: Scenario, natural: str, tool: ToolCall | None) -> str:
+def _finish(scenario: Scenario, natural: str, *, has_tool: bool) -> str:
     if scenario.finish is not None:
         return scenario.finish
-    return "tool_calls" if tool is not None else natural
+    return "tool_calls" if has_tool else natural
 
 
 def _usage(call: Call, scenario: Scenario, cache: CacheUse, output: int) -> Usage:
@@ -187,15 +198,26 @@ def _usage(call: Call, scenario: Scenario, cache: CacheUse, output: int) -> Usag
     written = cache.written if scenario.written is None else scenario.written
     stated_input = scenario.input_tokens
     stated_output = scenario.output_tokens
+    reasoning = scenario.reasoning
+    if reasoning is None:
+        reasoning = _EFFORT_TOKENS.get(call.effort or "", 0)
+        if call.max_tokens is not None:
+            reasoning = min(reasoning, call.max_tokens - min(output, call.max_tokens))
+        if stated_output is not None:
+            reasoning = min(reasoning, stated_output)
     return Usage(
         input=max(call.input_tokens, cached + written) if stated_input is None else stated_input,
-        output=output + scenario.reasoning if stated_output is None else stated_output,
+        output=output + reasoning if stated_output is None else stated_output,
         cached=cached,
         written=written,
         written_long=min(cache.written_long, written),
-        reasoning=scenario.reasoning,
+        reasoning=reasoning,
         searches=scenario.searches,
     )
+
+
+_EFFORT_TOKENS: Final = {"low": 64, "medium": 192, "high": 512, "xhigh": 1024, "max": 2048}
+"""Reasoning tokens of a reply to a call that asks for this much effort."""
 
 
 def encoded_pieces(text: str, count: int) -> Sequence[bytes]:

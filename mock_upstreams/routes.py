@@ -37,11 +37,13 @@ class Place:
 
 _FIXED: Final = {
     "/v1/chat/completions": Route(OPENAI, "chat", "POST"),
+    "/v1/responses": Route(OPENAI, "responses", "POST"),
     "/v1/models": Route(OPENAI, "models", "GET"),
     "/v1/messages": Route(ANTHROPIC, "messages", "POST"),
     "/v1/messages/count_tokens": Route(ANTHROPIC, "count_tokens", "POST"),
     "/media/v1/jobs": Route(MEDIA, "submit", "POST"),
 }
+_RESPONSE: Final = re.compile(r"/v1/responses/([^/]+)")
 _JOB: Final = re.compile(r"/media/v1/jobs/([^/]+)")
 _FILE: Final = re.compile(r"/media/v1/files/([^/]+)/([^/]+)")
 _UNKNOWN_BY_PREFIX: Final = (("/v1/messages", ANTHROPIC), ("/media/", MEDIA))
@@ -59,6 +61,8 @@ def find_place(path: str) -> Place:
 
 
 def _variable(rest: str) -> Route:
+    if found := _RESPONSE.fullmatch(rest):
+        return Route(OPENAI, "response", "GET, DELETE", arguments=found.groups())
     if found := _JOB.fullmatch(rest):
         return Route(MEDIA, "job", "GET", arguments=found.groups())
     if found := _FILE.fullmatch(rest):

@@ -1,37 +1,39 @@
-"""The scenario token: what one call asks the simulator to do, read from the call itself.
+"""A scenario: what one call asks the simulator to do, and the token that carries it inside the call.
 
     [[wb:ID]]   or   [[wb:ID;key=value;key=value]]
 
 The token is looked for in the raw bytes of the body, so that any string field of any dialect can carry it; the
-last one wins, because a conversation may carry those of earlier turns. What a token states is done exactly; what
-it leaves open is done as a sane provider would.
+last one wins, because a conversation may carry those of earlier turns. What a scenario states is done exactly; what
+it leaves open is done as a sane provider would. `scenario_keys.py` has the keys, `library.py` the other places
+that a scenario may come from.
 """
 
-import difflib
-import email.utils
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from mock_upstreams.faults import CHAT, FAULTS, MESSAGES, OTHER
+from mock_upstreams.faults import FAULTS
 from mock_upstreams.refusals import bad_request
+from mock_upstreams.scenario_keys import (
+    EXCERPT,
+    KEYS,
+    Key,
+    ScenarioError,
+    ScriptedCall,
+    nearest,
+    surface_list,
+)
+from mock_upstreams.timings import Delay
 
 _OPEN: Final = b"[[wb:"
 _CLOSE: Final = b"]]"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FORBIDDEN: Final = re.compile(r'["\\\x00-\x1f\x7f]')
-_EXCERPT: Final = 80
-
-_LLM: Final = (CHAT, MESSAGES)
-_ALL: Final = (CHAT, MESSAGES, OTHER)
-
-FINISHES: Final = ("stop", "length", "tool_calls", "content_filter")
-OUTCOMES: Final = ("completed", "failed", "moderated", "stuck")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,135 +41,66 @@ class Scenario:
     """What one call asks for. `None` means: not stated, be a sane provider.
 
     Token counts are totals as billed: `input_tokens` includes `cached` and `written`, `output_tokens` includes
-    `reasoning`. Times are milliseconds.
+    `reasoning`. Times are milliseconds. `name` is the named scenario that it started from.
     """
 
     id: str | None = None
     raw: str | None = None
+    name: str | None = None
     text: str | None = None
     chunks: int | None = None
+    chunk_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached: int | None = None
     written: int | None = None
     searches: int = 0
-    reasoning: int = 0
+    reasoning: int | None = None
+    thinking: str | None = None
+    redacted: bool = False
     finish: str | None = None
     tool: str | None = None
     args: str | None = None
-    ttft_ms: float = 0.0
-    gap_ms: float = 0.0
+    tool_calls: tuple[ScriptedCall, ...] = ()
+    ttft_ms: Delay = 0.0
+    gap_ms: Delay = 0.0
+    tokens_per_second: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
     fault: str | None = None
     after: int = 2
     status: int | None = None
     retry_after: str | None = None
     message: str | None = None
+    size: int = 8 * 1024 * 1024
+    byte_ms: float = 20.0
+    spike_ms: float = 2000.0
     outcome: str = "completed"
     duration_ms: float | None = None
     n: int | None = None
+    expires_ms: float | None = None
+    expired_status: int = 410
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether anything of it is ever waited for."""
+        return bool(self.ttft_ms or self.gap_ms or self.tokens_per_second or self.fault == "latency_spike")
 
     @property
     def counts_scripted(self) -> bool:
-        """Whether the token states any part of the input count, so that the prompt cache stays out of it."""
+        """Whether any part of the input count is stated, so that the prompt cache stays out of it."""
         return self.input_tokens is not None or self.cached is not None or self.written is not None
 
 
 NO_SCENARIO: Final = Scenario()
+Stated = Mapping[str, Any]
+"""Fields of a scenario by name, `sequence`, `times`, `window_ms` and `scenario` among them."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    field: str
-    parse: Callable[[str], Any]
-    surfaces: tuple[str, ...]
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not value.isascii() or not value.isdigit() or len(value) > 12 or not low <= int(value) <= high:
-            raise ValueError(f"an integer from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def _milliseconds(high: int) -> Callable[[str], float]:
-    shape = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
-
-    def parse(value: str) -> float:
-        if not shape.fullmatch(value) or float(value) > high:
-            raise ValueError(f"milliseconds from 0 to {high}")
-        return float(value)
-
-    return parse
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in words:
-            raise ValueError(f"one of {', '.join(words)}{_nearest(value, words)}")
-        return value
-
-    return parse
-
-
-def _arguments(value: str) -> str:
-    try:
-        parsed = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise ValueError("a JSON object")  # noqa: TRY004 - the text is a wrong value, not a wrong type
-    return value
-
-
-def _retry_after(value: str) -> str:
-    if value.isascii() and value.isdigit() and len(value) <= 9:
-        return value
-    try:
-        email.utils.parsedate_to_datetime(value)
-    except (ValueError, IndexError, OverflowError) as exc:
-        raise ValueError("whole seconds or an HTTP date") from exc
-    if not value.isascii() or not value.isprintable():
-        raise ValueError("whole seconds or an HTTP date")
-    return value
-
-
-def _tool_name(value: str) -> str:
-    if not value:
-        raise ValueError("a tool name")
-    return value
-
-
-_COUNT: Final = _integer(0, 1_000_000_000)
-_KEYS: Final[Mapping[str, _Key]] = {
-    "text": _Key("text", _text, _ALL),
-    "chunks": _Key("chunks", _integer(1, 100_000), _LLM),
-    "in": _Key("input_tokens", _COUNT, _LLM),
-    "out": _Key("output_tokens", _COUNT, _LLM),
-    "cached": _Key("cached", _COUNT, _LLM),
-    "written": _Key("written", _COUNT, _LLM),
-    "searches": _Key("searches", _COUNT, _LLM),
-    "reasoning": _Key("reasoning", _COUNT, _LLM),
-    "finish": _Key("finish", _one_of(FINISHES), _LLM),
-    "tool": _Key("tool", _tool_name, _LLM),
-    "args": _Key("args", _arguments, _LLM),
-    "ttft_ms": _Key("ttft_ms", _milliseconds(600_000), _ALL),
-    "gap_ms": _Key("gap_ms", _milliseconds(60_000), _LLM),
-    "fault": _Key("fault", _one_of(tuple(FAULTS)), _ALL),
-    "after": _Key("after", _integer(0, 100_000), _ALL),
-    "status": _Key("status", _integer(200, 599), _ALL),
-    "retry_after": _Key("retry_after", _retry_after, _ALL),
-    "message": _Key("message", _text, _ALL),
-    "outcome": _Key("outcome", _one_of(OUTCOMES), (OTHER,)),
-    "duration_ms": _Key("duration_ms", _milliseconds(3_600_000), (OTHER,)),
-    "n": _Key("n", _integer(1, 10), (OTHER,)),
-}
-_SURFACE_NAMES: Final = {CHAT: "chat completions", MESSAGES: "messages", OTHER: "media jobs"}
+OVER_TIME: Final = ("sequence", "times", "window_ms")
+"""What makes a scenario differ from one call to the next."""
+_FAULT_FIELDS: Final = frozenset(
+    ("fault", "after", "status", "retry_after", "message", "size", "byte_ms", "spike_ms")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +121,7 @@ def find_token(*places: bytes | None) -> Token | None:
             continue
         end = place.find(_CLOSE, start)
         if end < 0:
-            return Token(place[start : start + _EXCERPT].decode("utf-8", "replace"), None)
+            return Token(place[start : start + EXCERPT].decode("utf-8", "replace"), None)
         raw = _unescaped(place[start : end + len(_CLOSE)])
         name = raw[len(_OPEN) : -len(_CLOSE)].partition(";")[0]
         return Token(raw, name if _ID.fullmatch(name) else None)
@@ -205,80 +138,132 @@ def _unescaped(segment: bytes) -> str:
     return segment.decode("utf-8", "replace")
 
 
-def read_scenario(token: Token, surface: str, *, streamed: bool) -> Scenario:
-    """The scenario that a token asks for on this surface.
-
-    Raises Refusal (400, "simulator: ...") naming the key at fault and the nearest one known.
-    """
+def read_token(token: Token) -> dict[str, Any]:
+    """The fields that a token states. Raises Refusal (400, "simulator: ...")."""
     if token.id is None or not token.raw.endswith("]]"):
         raise bad_request(
-            f"simulator: the token {token.raw[:_EXCERPT]!r} is malformed; write [[wb:ID;key=value]] with an ID of "
+            f"simulator: the token {token.raw[:EXCERPT]!r} is malformed; write [[wb:ID;key=value]] with an ID of "
             "1 to 64 letters, digits, _ or -, and values percent-encoded"
         )
     stated: dict[str, Any] = {}
     for part in token.raw[len(_OPEN) : -len(_CLOSE)].split(";")[1:]:
         name, equals, value = part.partition("=")
-        key = _KEYS.get(name)
+        key = KEYS.get(name)
         if key is None:
-            raise bad_request(f"simulator: unknown key {name[:_EXCERPT]!r}{_nearest(name, tuple(_KEYS))}")
+            raise bad_request(f"simulator: unknown key {name[:EXCERPT]!r}{nearest(name, tuple(KEYS))}")
         if not equals:
             raise bad_request(f"simulator: key {name!r} has no value; write {name}=...")
         if key.field in stated:
             raise bad_request(f"simulator: key {name!r} is given twice; keep one")
-        if surface not in key.surfaces:
-            where = " and ".join(_SURFACE_NAMES[s] for s in key.surfaces)
-            raise bad_request(f"simulator: key {name!r} is for {where} only; leave it out here")
         stated[key.field] = _value(name, value, key)
-    scenario = Scenario(id=token.id, raw=token.raw, **stated)
-    return _checked(scenario, stated, surface, streamed=streamed)
+    return stated
 
 
-def _value(name: str, encoded: str, key: _Key) -> Any:
+def _value(name: str, encoded: str, key: Key) -> Any:
     if _BAD_PERCENT.search(encoded) or _FORBIDDEN.search(encoded):
         raise bad_request(
             f'simulator: the value of {name!r} is not percent-encoded; encode % ; ] " \\ and controls'
         )
     try:
-        return key.parse(unquote_to_bytes(encoded).decode("utf-8"))
+        return key.from_text(unquote_to_bytes(encoded).decode("utf-8"))
     except UnicodeDecodeError:
         raise bad_request(
             f"simulator: the value of {name!r} is not UTF-8; percent-encode its UTF-8 bytes"
         ) from None
+    except ScenarioError as exc:
+        raise bad_request(f"simulator: {exc}") from None
     except ValueError as exc:
-        raise bad_request(f"simulator: {name}={encoded[:_EXCERPT]} is impossible; give {exc}") from None
+        raise bad_request(f"simulator: {name}={encoded[:EXCERPT]} is impossible; give {exc}") from None
 
 
-def _checked(scenario: Scenario, stated: Mapping[str, Any], surface: str, *, streamed: bool) -> Scenario:
-    """Refuse combinations that contradict themselves; a lone status= means fault=status."""
-    if scenario.fault is None and scenario.status is not None:
-        return _checked(
-            _with_fault(scenario, "status"), {**stated, "fault": "status"}, surface, streamed=streamed
-        )
-    for problem in _contradictions(scenario, stated):
-        raise bad_request(f"simulator: {problem}")
-    if scenario.fault is not None:
-        fault = FAULTS[scenario.fault]
-        if surface not in fault.surfaces:
-            where = " and ".join(_SURFACE_NAMES[s] for s in fault.surfaces)
-            raise bad_request(f"simulator: fault={fault.name} is for {where} only; choose another fault")
-        if not (fault.streamed if streamed else fault.unstreamed):
-            kind = "streamed" if fault.streamed else "unstreamed"
-            raise bad_request(
-                f"simulator: fault={fault.name} is for {kind} answers only; choose another fault"
-            )
+_SURFACES: Final = {key.field: key.surfaces for key in KEYS.values()}
+
+
+def read_scenario(token: Token, surface: str, *, streamed: bool) -> Scenario:
+    """The scenario that a token asks for on this surface, taken alone.
+
+    Raises Refusal (400, "simulator: ...") naming the key at fault and the nearest one known.
+    """
+    stated = read_token(token)
+    check_fit(stated, surface, streamed=streamed)
+    try:
+        return build(stated, token)
+    except ScenarioError as exc:
+        raise bad_request(f"simulator: {exc}") from None
+
+
+def build(stated: Stated, token: Token | None = None, name: str | None = None) -> Scenario:
+    """One scenario of these fields. Raises ScenarioError if they contradict each other.
+
+    A lone `status` means the fault `status`. What holds over several calls has to be settled before.
+    """
+    fields = {field: value for field, value in stated.items() if field not in {*OVER_TIME, "scenario"}}
+    if "status" in fields and "fault" not in fields:
+        fields["fault"] = "status"
+    scenario = Scenario(id=token.id if token else None, raw=token.raw if token else None, name=name, **fields)
+    if fields:
+        for problem in _contradictions(scenario, stated):
+            raise ScenarioError("", problem)
     return scenario
 
 
-def _with_fault(scenario: Scenario, fault: str) -> Scenario:
-    return replace(scenario, fault=fault)
+def check_fit(stated: Stated, surface: str, *, streamed: bool) -> None:
+    """Refuse (400) what makes no sense on this surface, or for this kind of answer."""
+    for field in stated:
+        surfaces = _SURFACES[field]
+        if surface not in surfaces:
+            name = next(name for name, key in KEYS.items() if key.field == field)
+            raise bad_request(
+                f"simulator: key {name!r} is for {surface_list(surfaces)} only; leave it out here"
+            )
+    named = stated.get("fault")
+    if named is None:
+        return
+    fault = FAULTS[named]
+    if surface not in fault.surfaces:
+        raise bad_request(
+            f"simulator: fault={fault.name} is for {surface_list(fault.surfaces)} only; choose another fault"
+        )
+    if not (fault.streamed if streamed else fault.unstreamed):
+        kind = "streamed" if fault.streamed else "unstreamed"
+        raise bad_request(f"simulator: fault={fault.name} is for {kind} answers only; choose another fault")
 
 
-_ENDS_AFTER: Final = ("reset", "close", "end_early", "bad_json", "error_event", "stall")
+def without_fault(stated: Stated) -> dict[str, Any]:
+    return {field: value for field, value in stated.items() if field not in _FAULT_FIELDS}
+
+
+def check_stated(stated: Stated, path: str = "") -> None:
+    """Refuse contradictions in a scenario that is stated ahead of its calls. Raises ScenarioError."""
+    steps = stated.get("sequence", ())
+    base = {field: value for field, value in stated.items() if field != "sequence"}
+    places = [(f"sequence[{i}]", {**base, **step}) for i, step in enumerate(steps)] or [("", base)]
+    for place, fields in places:
+        try:
+            build(fields)
+        except ScenarioError as exc:
+            raise ScenarioError(".".join(part for part in (path, place) if part), exc.problem) from None
+
+
+_AFTER_FAULTS: Final = (
+    "reset",
+    "close",
+    "end_early",
+    "bad_json",
+    "error_event",
+    "stall",
+    "oversize",
+    "early_done",
+    "unknown_event",
+    "bad_chunking",
+    "latency_spike",
+)
 _BODILESS: Final = (204, 304)
 _STATUS_FAULTS: Final = ("status", "html", "empty")
+_OWN_KEYS: Final = {"size": "oversize", "byte_ms": "slow_loris", "spike_ms": "latency_spike"}
 
 
-def _contradictions(s: Scenario, stated: Mapping[str, Any]) -> list[str]:
+def _contradictions(s: Scenario, stated: Stated) -> list[str]:
     found: list[str] = []
     if s.fault == "status" and (s.status is None or s.status < 400):
         found.append("fault=status needs status= from 400 to 599")
@@ -288,21 +273,29 @@ def _contradictions(s: Scenario, stated: Mapping[str, Any]) -> list[str]:
         found.append(f"status={s.status} has no body, so fault=html cannot be; choose another status")
     if s.retry_after is not None and s.status is None:
         found.append("retry_after= needs status=")
-    if "after" in stated and s.fault not in _ENDS_AFTER:
-        found.append(f"after= needs fault= one of {', '.join(_ENDS_AFTER)}")
+    if "after" in stated and s.fault not in _AFTER_FAULTS:
+        found.append(f"after= needs fault= one of {', '.join(_AFTER_FAULTS)}")
+    found += [
+        f"{key}= needs fault={fault}"
+        for key, fault in _OWN_KEYS.items()
+        if key in stated and s.fault != fault
+    ]
+    if s.fault is None:
+        found += [f"{key}= needs fault= or status=" for key in ("times", "window_ms") if key in stated]
     if s.args is not None and s.tool is None:
         found.append("args= needs tool=")
+    if s.tool_calls and s.tool is not None:
+        found.append("tool_calls= and tool= exclude each other; name all calls in tool_calls=")
+    if s.chunks is not None and s.chunk_tokens is not None:
+        found.append("chunks= and chunk_tokens= exclude each other; keep one")
     if s.text is not None and s.chunks is not None and s.tool is None and s.chunks > len(s.text):
         found.append(f"chunks={s.chunks} is more than the {len(s.text)} characters of text=; lower it")
     if s.input_tokens is not None and (s.cached or 0) + (s.written or 0) > s.input_tokens:
         found.append("cached= plus written= is more than in=, which includes both; raise in=")
-    if s.output_tokens is not None and s.reasoning > s.output_tokens:
+    if s.output_tokens is not None and (s.reasoning or 0) > s.output_tokens:
         found.append("reasoning= is more than out=, which includes it; raise out=")
     if s.fault == "split_utf8" and s.text is not None and s.text.isascii():
         found.append("fault=split_utf8 needs a character beyond ASCII in text=")
+    if "expired_status" in stated and s.expires_ms is None:
+        found.append("expired_status= needs expires_ms=")
     return found
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word[:64], known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -36,7 +36,7 @@ class SseEvent:
 
 @dataclass
 class Answer:
-    """What came back. `ended` is "complete" (framing finished), "fin" or "rst"."""
+    """What came back. `ended` is "complete" (framing finished), "fin", "rst" or "broken" (framing)."""
 
     raw: bytes = b""
     ended: str = "fin"
@@ -85,6 +85,10 @@ class Answer:
         return found
 
 
+class _BrokenFramingError(Exception):
+    """A chunk announces itself with a size that is no number."""
+
+
 class _Reader:
     """Reads one HTTP answer from a socket, incrementally: nothing is parsed twice."""
 
@@ -98,7 +102,10 @@ class _Reader:
 
     def read(self) -> Answer:
         answer = self.answer
-        answer.ended = self._read_all()
+        try:
+            answer.ended = self._read_all()
+        except _BrokenFramingError:
+            answer.ended = "broken"
         answer.raw = bytes(self._received)
         if answer.headers.get("transfer-encoding") == "chunked":
             answer.body = b"".join(answer.chunks)
@@ -151,7 +158,10 @@ class _Reader:
 
     def _dechunk(self) -> bool:
         while (line_end := self._unparsed.find(b"\r\n")) >= 0:
-            length = int(self._unparsed[:line_end], 16)
+            try:
+                length = int(self._unparsed[:line_end], 16)
+            except ValueError:
+                raise _BrokenFramingError from None
             end = line_end + 2 + length + 2
             if len(self._unparsed) < end:
                 return False

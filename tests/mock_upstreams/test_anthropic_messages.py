@@ -41,7 +41,7 @@ def test_an_unstreamed_answer_has_the_official_shape(client: Client, token: Toke
             "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 0},
             "output_tokens": 20,
             "service_tier": "standard",
-            "server_tool_use": {"web_search_requests": 2},
+            "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0},
         },
     }
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mock_upstreams import FAULTS, SimulatorConfig
-from mock_upstreams.fault_plans import HANDLED_STREAMED, HANDLED_UNSTREAMED
+from mock_upstreams.fault_plans import HANDLED_UNSTREAMED
+from mock_upstreams.stream_faults import HANDLED_STREAMED
 
 if TYPE_CHECKING:
     import socket
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from tests.mock_upstreams.conftest import Answer, Client
 
     Call = Callable[..., Answer]
+
+QUICK: dict[str, dict[str, Any]] = {
+    "status": {"status": 500},
+    "slow_loris": {"byte_ms": 0},
+    "latency_spike": {"spike_ms": 20},
+    "oversize": {"size": 70_000},
+}
+"""What a fault needs to be named with, or to be over soon."""
 
 TEXT = "one two three four five six"
 STREAMED = [True]
@@ -80,8 +89,9 @@ def terminators(answer: Answer) -> int:
 
 
 def test_the_table_names_exactly_the_faults_that_are_made() -> None:
-    assert {f.name for f in FAULTS.values() if f.streamed} == HANDLED_STREAMED
-    assert {f.name for f in FAULTS.values() if f.unstreamed} == HANDLED_UNSTREAMED
+    in_call = [fault for fault in FAULTS.values() if fault.by == "call"]
+    assert {f.name for f in in_call if f.streamed} == HANDLED_STREAMED
+    assert {f.name for f in in_call if f.unstreamed} == HANDLED_UNSTREAMED
     assert [key for key, fault in FAULTS.items() if key != fault.name] == []
 
 
@@ -319,8 +329,7 @@ def test_the_healthy_call_after_each_fault_is_healthy(
     client: Client, token: Callable[..., str], name: str
 ) -> None:
     for fault in FAULTS.values():
-        if fault.streamed and "chat" in fault.surfaces and fault.name != "stall":
-            status = {"status": 500} if fault.name == "status" else {}
-            client.chat(token(name, fault=fault.name, **status), stream=True)
+        if fault.streamed and "chat" in fault.surfaces and fault.by == "call" and fault.name != "stall":
+            client.chat(token(name, fault=fault.name, **QUICK.get(fault.name, {})), stream=True)
             answer = client.chat(token(name, text="well"), stream=True)
             assert (answer.text(), answer.ended) == ("well", "complete")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mock_upstreams import FAULTS, Entry, SimulatorConfig
+from mock_upstreams import FAULTS, Entry, SimulatorConfig, scenario_keys
 from mock_upstreams.answers import Providers, Received
 from mock_upstreams.routes import find_place
 from mock_upstreams.scenario import find_token
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from tests.mock_upstreams.conftest import Client
 
 CACHE = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "string", "pattern": "^[a-z]{2}[^x]\\d+$", "minLength": 3},
+        "b": {"type": "array", "items": {"$ref": "#/$defs/n"}, "minItems": 2, "uniqueItems": True},
+        "c": {"allOf": [{"type": "integer"}, {"minimum": 4, "multipleOf": 3}]},
+        "d": {"oneOf": [{"type": ["null", "string"]}, {"const": 2}]},
+    },
+    "required": ["a", "b", "c"],
+    "$defs": {"n": {"type": "number", "exclusiveMinimum": 1, "maximum": 9}},
+}
 SEEDS: list[tuple[str, dict[str, Any]]] = [
     (
         "/v1/chat/completions",
@@ -106,6 +118,33 @@ SEEDS: list[tuple[str, dict[str, Any]]] = [
             ],
         },
     ),
+    (
+        "/v1/responses",
+        {
+            "model": "gpt-5.5",
+            "stream": True,
+            "instructions": "s",
+            "max_output_tokens": 100,
+            "include": ["message.output_text.logprobs"],
+            "top_logprobs": 2,
+            "reasoning": {"effort": "low", "summary": "auto"},
+            "text": {"format": {"type": "json_schema", "name": "x", "schema": SCHEMA}},
+            "tools": [{"type": "function", "name": "f", "parameters": SCHEMA}, {"type": "web_search"}],
+            "tool_choice": {"type": "function", "name": "f"},
+            "metadata": {"a": "b"},
+            "input": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_text", "text": "hello [[wb:fuzz]]"},
+                        {"type": "input_image", "image_url": "http://x/"},
+                    ],
+                },
+                {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "1", "output": "r"},
+            ],
+        },
+    ),
     ("/v1/messages/count_tokens", {"model": "c", "messages": [{"role": "user", "content": "hello"}]}),
     (
         "/media/v1/jobs",
@@ -150,8 +189,7 @@ ODDITIES: list[Any] = [
     nested(8),
     nested(300),
 ]
-KEYS = ["text", "chunks", "in", "out", "cached", "written", "searches", "reasoning", "finish", "tool", "args"]
-KEYS += ["fault", "after", "status", "retry_after", "message", "outcome", "duration_ms", "n", "bogus", ""]
+KEYS = [*scenario_keys.KEYS, "bogus", ""]
 VALUES = [
     "",
     "0",
@@ -168,6 +206,16 @@ VALUES = [
     "tool_calls",
 ]
 VALUES += ["x y", "completed", "moderated", "reset", *FAULTS]
+VALUES += [
+    "uniform:1:5",
+    "lognormal:2:0.5",
+    "trace:1,2,3",
+    "0:50",
+    "date+5",
+    "known",
+    "%5B%7B%22status%22:500%7D%5D",
+]
+VALUES += ["%5B%7B%22name%22:%22f%22%7D%5D", "%5B%5D", "%5Bnull%5D", "nan", "1e9", "true"]
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -206,11 +254,24 @@ def mutated(chance: random.Random) -> tuple[str, bytes]:
     return path, raw
 
 
-def test_no_mutated_request_throws_and_each_gets_a_plan() -> None:
-    chance = random.Random(20260115)
-    providers = Providers(SimulatorConfig())
+HEADERS: list[dict[str, str]] = [
+    {"anthropic-version": "2023-06-01"},
+    {"anthropic-version": "2023-06-01", "x-wb-scenario": "known"},
+    {"anthropic-version": "2023-06-01", "x-wb-scenario": "unknown"},
+    {"x-wb-scenario": "\udcff [[wb"},
+    {},
+]
+COUNT = int(os.environ.get("SIMULATOR_FUZZ_REQUESTS", "3000"))
+"""Mutated requests; `make fuzz-simulator` asks for 100,000."""
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_no_mutated_request_throws_and_each_gets_a_plan(strict: bool) -> None:
+    chance = random.Random(20260115 + strict)
+    providers = Providers(SimulatorConfig(strict=strict, models=("gpt-5.5", "claude", "c", "m")))
+    providers.library.put("known", {"text": "known"})
     statuses: dict[int | None, int] = {}
-    for _ in range(3000):
+    for _ in range(COUNT // 2):
         path, raw = mutated(chance)
         received = Received(
             place=find_place(path),
@@ -219,20 +280,23 @@ def test_no_mutated_request_throws_and_each_gets_a_plan() -> None:
             token=find_token(raw),
             credential="k",
             origin="http://x",
+            headers=chance.choice(HEADERS),
         )
         plan = providers.answer(received, Entry("", "", "", "POST", path, "", (), None, 0))
+        events = list(plan.events)
+        assert plan.length is None or plan.fault or sum(len(data) for _, data in events) == plan.length
         statuses[plan.status] = statuses.get(plan.status, 0) + 1
         if plan.fault is None:
-            assert plan.status in {200, 202, 400}, raw
-    assert statuses[200] > 300
-    assert statuses[400] > 300
+            assert plan.status in {200, 202, 400, 404, 429}, raw
+    assert statuses[200] > COUNT // 40
+    assert statuses[400] > COUNT // 20
 
 
 def test_no_mutated_request_breaks_the_server(client: Client) -> None:
     chance = random.Random(7)
     for _ in range(300):
         path, raw = mutated(chance)
-        if b"fault=stall" in raw:
+        if b"fault=stall" in raw or b"fault=slow_loris" in raw or b"fault=latency_spike" in raw:
             continue
         answer = client.send(path, raw, method="POST")
         assert answer.ended in {"complete", "fin", "rst"}

@@ -167,7 +167,7 @@ def test_health_names_the_service(client: Client) -> None:
 def test_the_fault_table_is_served(client: Client) -> None:
     served = client.send("/_wb/faults").json()["faults"]
     assert [row["name"] for row in served] == list(FAULTS)
-    assert set(served[0]) == {"name", "caller_sees", "surfaces", "streamed", "unstreamed"}
+    assert set(served[0]) == {"name", "caller_sees", "surfaces", "streamed", "unstreamed", "by"}
 
 
 @pytest.mark.parametrize(

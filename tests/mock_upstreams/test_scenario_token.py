@@ -2,7 +2,7 @@
 
 import pytest
 
-from mock_upstreams.faults import CHAT, FAULTS, OTHER
+from mock_upstreams.faults import CHAT, FAULTS, IN_CALL, JOBS, OTHER
 from mock_upstreams.refusals import Refusal
 from mock_upstreams.scenario import Scenario, find_token, read_scenario
 
@@ -53,7 +53,7 @@ def test_every_key_reaches_its_field() -> None:
         after=4,
         message="m",
     )
-    media = read("[[wb:m;outcome=moderated;duration_ms=10;n=2]]", OTHER, streamed=False)
+    media = read("[[wb:m;outcome=moderated;duration_ms=10;n=2]]", JOBS, streamed=False)
     assert (media.outcome, media.duration_ms, media.n) == ("moderated", 10.0, 2)
 
 
@@ -62,10 +62,11 @@ def test_json_string_escapes_around_a_token_are_undone() -> None:
     assert read(r"[[wb:x;text=caf\u00e9]]").text == "café"
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_every_fault_can_be_asked_for(fault: str) -> None:
+@pytest.mark.parametrize("fault", sorted(IN_CALL))
+def test_every_fault_of_a_call_can_be_asked_for(fault: str) -> None:
     extra = ";status=500" if fault == "status" else ""
-    assert read(f"[[wb:x;fault={fault}{extra}]]").fault == fault
+    surface = FAULTS[fault].surfaces[0]
+    assert read(f"[[wb:x;fault={fault}{extra}]]", surface, streamed=surface == CHAT).fault == fault
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_every_fault_can_be_asked_for(fault: str) -> None:
         ("[[wb:x;fault=reset;status=500]]", "status= does not go with fault=reset"),
         ("[[wb:x;fault=html;status=304]]", "status=304 has no body"),
         ("[[wb:x;retry_after=3]]", "retry_after= needs status="),
-        ("[[wb:x;status=429;retry_after=later]]", "give whole seconds or an HTTP date"),
+        ("[[wb:x;status=429;retry_after=later]]", "give whole seconds, an HTTP date, or date+SECONDS"),
         ("[[wb:x;after=1]]", "after= needs fault="),
         ("[[wb:x;text=ab;chunks=3]]", "chunks=3 is more than the 2 characters of text="),
         ("[[wb:x;in=5;cached=3;written=3]]", "cached= plus written= is more than in="),
@@ -112,11 +113,11 @@ def test_a_mistake_is_named_with_its_remedy(raw: str, says: str) -> None:
 
 
 def test_a_fault_outside_its_surface_is_refused() -> None:
-    with pytest.raises(Refusal, match="fault=end_early is for chat completions and messages only"):
+    with pytest.raises(Refusal, match="fault=end_early is for chat completions, messages and responses only"):
         read("[[wb:x;fault=end_early]]", OTHER, streamed=False)
-    with pytest.raises(Refusal, match="fault=wrong_usage is for chat completions only"):
+    with pytest.raises(Refusal, match="fault=wrong_usage is for chat completions and responses only"):
         read("[[wb:x;fault=wrong_usage]]", "messages")
-    with pytest.raises(Refusal, match="key 'chunks' is for chat completions and messages only"):
+    with pytest.raises(Refusal, match="key 'chunks' is for chat completions, messages and responses only"):
         read("[[wb:x;chunks=2]]", OTHER, streamed=False)
 
 
