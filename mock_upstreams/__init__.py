@@ -7,7 +7,19 @@ sane provider. Everything that arrives is kept in a journal, which a control API
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.faults import FAULTS, Fault
 from mock_upstreams.journal import Entry, Journal
+from mock_upstreams.listeners import is_loopback
 from mock_upstreams.scenario import Scenario
+from mock_upstreams.scenario_files import ScenarioFileError
 from mock_upstreams.server import Simulator
 
-__all__ = ["FAULTS", "Entry", "Fault", "Journal", "Scenario", "Simulator", "SimulatorConfig"]
+__all__ = [
+    "FAULTS",
+    "Entry",
+    "Fault",
+    "Journal",
+    "Scenario",
+    "ScenarioFileError",
+    "Simulator",
+    "SimulatorConfig",
+    "is_loopback",
+]

@@ -3,11 +3,14 @@
 import argparse
 import asyncio
 import gc
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
 
 from mock_upstreams.config import SimulatorConfig
+from mock_upstreams.listeners import is_loopback
+from mock_upstreams.scenario_files import ScenarioFileError
 from mock_upstreams.server import Simulator
 
 
@@ -47,6 +50,11 @@ def read_arguments(arguments: Sequence[str] | None) -> SimulatorConfig:
         default="frame",
         help="one write for each event, or one for all that are due together",
     )
+    parser.add_argument("--scenarios", help="YAML file with named scenarios, rules and outages")
+    parser.add_argument("--strict", action="store_true", help="refuse all that the real upstreams refuse")
+    parser.add_argument(
+        "--control-token", help="guards /_wb/; off loopback one is made and printed if none is given"
+    )
     parser.add_argument("--public-url", help="address under which callers reach the files of media jobs")
     asked = parser.parse_args(arguments)
     return SimulatorConfig(
@@ -56,6 +64,9 @@ def read_arguments(arguments: Sequence[str] | None) -> SimulatorConfig:
         journal_capacity=asked.journal_capacity,
         journal_bytes=asked.journal_bytes,
         flush=asked.flush,
+        scenarios=asked.scenarios,
+        strict=asked.strict,
+        control_token=asked.control_token or (None if is_loopback(asked.host) else secrets.token_urlsafe(24)),
         public_url=asked.public_url.rstrip("/") if asked.public_url else None,
     )
 
@@ -75,6 +86,8 @@ async def run(config: SimulatorConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Simulator(config) as simulator:
         sys.stdout.write(f"simulator listening on {simulator.url}\n")
+        if config.control_token is not None and not is_loopback(config.host):
+            sys.stdout.write(f"control API: Authorization: Bearer {config.control_token}\n")
         sys.stdout.flush()
         await stop.wait()
 
@@ -90,6 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _calm_collector()
     try:
         start(run(config))
+    except ScenarioFileError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 1
     except OSError as exc:
         sys.stderr.write(
             f"cannot listen at {config.host} port {config.port}: {exc.strerror}; choose another --port\n"

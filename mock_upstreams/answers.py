@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mock_upstreams import anthropic_replies, openai_replies, responses_replies, strict
 from mock_upstreams.anthropic_requests import read_messages
+from mock_upstreams.callbacks import Callbacks
 from mock_upstreams.calls import Call, Identity, Json, load_object, tokens_of
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.errors import (
@@ -24,7 +25,7 @@ from mock_upstreams.fault_plans import INSTEAD_OF_REPLY, faulty_document, replac
 from mock_upstreams.faults import CHAT, JOBS, MESSAGES, OTHER, RESPONSES
 from mock_upstreams.journal import Entry
 from mock_upstreams.library import HEADER, MODEL_PREFIX, Asked, Library
-from mock_upstreams.media import PROMPT_FIELDS, Jobs, file_document, job_document, read_submission
+from mock_upstreams.media import PROMPT_FIELDS, Job, Jobs, file_document, job_document, read_submission
 from mock_upstreams.openai_requests import read_chat
 from mock_upstreams.plans import Document, Kind, Plan, StreamParts, document_plan, json_document
 from mock_upstreams.prompt_cache import CacheUse, PromptCache
@@ -86,6 +87,7 @@ class Providers:
         self._random = random.Random(config.seed)  # noqa: S311 - ids need to differ, not to be secret
         self._calls_of: OrderedDict[str, int] = OrderedDict()
         self._quotas = Quotas()
+        self.callbacks: Callbacks | None = None
         self.library = Library() if config.scenarios is None else load_library(config.scenarios)
         self.responses = ResponseStore(config.job_capacity)
         self.cache = PromptCache(config.cache_capacity, config.cache_window_s)
@@ -147,6 +149,7 @@ class Providers:
         """Forget what earlier calls have left behind: caches, stored responses, sequences, quotas, outages."""
         self.cache.clear()
         self.responses.clear()
+        self.jobs.clear()
         self.library.reset()
         self._quotas.clear()
         self._calls_of.clear()
@@ -267,8 +270,20 @@ class Providers:
         if scenario.fault in INSTEAD_OF_REPLY:
             return self._replacement(received, scenario, identity, streamed=False)
         self.jobs.add(job)
+        self._promise_callback(job)
         answer = json_document(202, {"job_id": job_id, "state": "queued"})
         return self._finished(received, answer, scenario, identity)
+
+    def _promise_callback(self, job: Job) -> None:
+        """Post the job's document to the address that its submission named, when it is over."""
+        fault, callbacks = job.scenario.fault, self.callbacks
+        if job.callback is None or callbacks is None or fault == "callback_never":
+            return
+        if job.scenario.outcome != "stuck":
+            times = 2 if fault == "callback_twice" else 1
+            callbacks.schedule(
+                job.id, job.callback, job.duration_s, times, lambda: job_document(job, time.monotonic()).body
+            )
 
     def _job(self, received: Received, entry: Entry, identity: Identity) -> Plan:
         job_id = received.place.route.arguments[0]
@@ -277,7 +292,12 @@ class Providers:
             raise Refusal(404, f"there is no job {job_id[:64]!r}")
         entry.model = job.model
         entry.id = job.scenario.id or entry.id
-        return self._document(received, entry, job_document(job, time.monotonic()), identity)
+        return self._document(
+            received,
+            entry,
+            job_document(job, time.monotonic(), self.jobs.polled(job, time.monotonic())),
+            identity,
+        )
 
     def _file(self, received: Received, entry: Entry, identity: Identity) -> Plan:
         job_id, name = received.place.route.arguments

@@ -120,6 +120,7 @@ class Library:
     """Named scenarios, the rules that lead to them, and how far each sequence has come. All of it is bounded."""
 
     named: dict[str, Stated] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
     file_rules: tuple[Rule, ...] = ()
     bindings: list[Rule] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
@@ -213,11 +214,15 @@ class Library:
 
     # Changes, by a file or the control API
 
-    def put(self, name: str, stated: Stated) -> None:
-        """Define or replace a named scenario that has been checked. Raises LibraryFullError."""
+    def put(self, name: str, stated: Stated, source: Any = None) -> None:
+        """Define or replace a named scenario that has been checked; `source` is how it was written.
+
+        Raises LibraryFullError.
+        """
         if name not in self.named and len(self.named) >= MAX_NAMED:
             raise LibraryFullError("named scenarios", MAX_NAMED)
         self.named[name] = stated
+        self.sources[name] = source
         self._ready.pop(name, None)
         if not any(field in stated for field in OVER_TIME):
             self._ready[name] = build(stated, None, name)
@@ -227,6 +232,7 @@ class Library:
         """Forget a named scenario and all that is bound to it; False if there is none."""
         if self.named.pop(name, None) is None:
             return False
+        self.sources.pop(name, None)
         self._ready.pop(name, None)
         self.bindings = [rule for rule in self.bindings if rule.use != name]
         self.file_rules = tuple(rule for rule in self.file_rules if rule.use != name)

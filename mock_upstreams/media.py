@@ -20,6 +20,8 @@ _EXTENSIONS: Final = {"image": "png", "video": "mp4", "audio": "wav"}
 _TEXT: Final = "text"
 PROMPT_FIELDS: Final = ("prompt", "text", "input", "content")
 _INPUTS: Final = (*PROMPT_FIELDS, "audio_url", "image_url", "video_url")
+_CALLBACK_FIELDS: Final = ("webhook_url", "callback_url")
+_LONGEST_URL: Final = 2048
 _MAX_OUTPUTS: Final = 10
 _QUEUED_SHARE: Final = 0.2
 """Part of a job's duration that it spends in the queue."""
@@ -48,6 +50,7 @@ class Job:
     wants_last_frame: bool
     base: str
     text: str
+    callback: str | None = None
 
 
 def read_submission(
@@ -76,7 +79,19 @@ def read_submission(
         wants_last_frame=kind == "video" and fields.flag(body, "return_last_frame"),
         base=base,
         text=text,
+        callback=_callback(body),
     )
+
+
+def _callback(body: Json) -> str | None:
+    """Where the caller wants to be told that the job is over."""
+    name = next((name for name in _CALLBACK_FIELDS if body.get(name) is not None), None)
+    if name is None:
+        return None
+    url = fields.text(body, name)
+    if not url.startswith(("http://", "https://")) or len(url) > _LONGEST_URL:
+        raise bad_request(f"{name}: expected an http(s) URL of at most {_LONGEST_URL} characters", name)
+    return url
 
 
 def state_of(job: Job, now: float) -> str:
@@ -89,8 +104,8 @@ def state_of(job: Job, now: float) -> str:
     return "succeeded" if job.scenario.outcome == "completed" else "failed"
 
 
-def job_document(job: Job, now: float) -> Document:
-    """The answer to a poll."""
+def job_document(job: Job, now: float, polls: int = 1) -> Document:
+    """The answer to a poll; `polls` is how often the finished job has been looked at."""
     state = state_of(job, now)
     done = state == "succeeded"
     body: dict[str, Any] = {
@@ -98,7 +113,7 @@ def job_document(job: Job, now: float) -> Document:
         "state": state,
         "model": job.model,
         "kind": job.kind,
-        "outputs": _outputs(job) if done else [],
+        "outputs": _outputs(job, polls) if done else [],
         "error": None,
     }
     if done and job.kind == _TEXT:
@@ -111,14 +126,15 @@ def job_document(job: Job, now: float) -> Document:
     return json_document(200, body)
 
 
-def _outputs(job: Job) -> list[dict[str, str]]:
+def _outputs(job: Job, polls: int) -> list[dict[str, str]]:
     if job.kind not in _EXTENSIONS:
         return []
     extension = _EXTENSIONS[job.kind]
     content_type, _ = FILES[extension]
+    first = job.outputs if job.scenario.fault == "result_changes" and polls > 1 else 0
     outputs = [
         {"url": f"{job.base}/media/v1/files/{job.id}/{i}.{extension}", "type": content_type}
-        for i in range(job.outputs)
+        for i in range(first, first + job.outputs)
     ]
     if job.kind == "audio":
         for i, output in enumerate(outputs):
@@ -127,15 +143,19 @@ def _outputs(job: Job) -> list[dict[str, str]]:
 
 
 def file_document(job: Job, name: str, now: float) -> Document:
-    """One output file. Raises Refusal (404) for a file that the job does not have (yet)."""
+    """One output file. Raises Refusal: 404 for a file that the job does not have (yet), 4xx once links have expired."""
     found = _FILE_NAME.fullmatch(name)
     number, extension = found.groups() if found else ("", "")
+    most = job.outputs * (2 if job.scenario.fault == "result_changes" else 1)
     known = state_of(job, now) == "succeeded" and (
         (number == _LAST_FRAME and extension == "png" and job.wants_last_frame)
-        or (number.isdigit() and int(number) < job.outputs and extension == _EXTENSIONS.get(job.kind))
+        or (number.isdigit() and int(number) < most and extension == _EXTENSIONS.get(job.kind))
     )
     if not known:
         raise Refusal(404, f"job {job.id} has no file {name[:64]!r}")
+    expires_ms = job.scenario.expires_ms
+    if expires_ms is not None and now >= job.submitted + job.duration_s + expires_ms / 1000:
+        raise Refusal(job.scenario.expired_status, "the link has expired; submit the job again")
     content_type, make = FILES[extension]
     body = make(_MAX_OUTPUTS if number == _LAST_FRAME else int(number))
     return Document(200, body, (("content-type", content_type), ("cache-control", "no-store")))
@@ -147,11 +167,25 @@ class Jobs:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._polls: dict[str, int] = {}
 
     def add(self, job: Job) -> None:
         self._jobs[job.id] = job
         while len(self._jobs) > self._capacity:
-            self._jobs.popitem(last=False)
+            forgotten, _ = self._jobs.popitem(last=False)
+            self._polls.pop(forgotten, None)
+
+    def polled(self, job: Job, now: float) -> int:
+        """How often the job has been looked at since it finished, this time included."""
+        if job.scenario.fault != "result_changes" or state_of(job, now) != "succeeded":
+            return 1
+        count = self._polls.get(job.id, 0) + 1
+        self._polls[job.id] = count
+        return count
+
+    def clear(self) -> None:
+        self._jobs.clear()
+        self._polls.clear()
 
     def find(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)

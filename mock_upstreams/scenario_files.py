@@ -165,7 +165,7 @@ def read_library(value: Any) -> Library:
     for name, stated in scenarios.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ScenarioError(f"scenarios.{name}", "expected a name of letters, digits, . _ or -")
-        library.put(name, read_scenario_value(stated, f"scenarios.{name}"))
+        library.put(name, read_scenario_value(stated, f"scenarios.{name}"), stated)
     rules = _section(value, "rules", list, [])
     if len(rules) > _MAX_RULES:
         raise ScenarioError("rules", f"more than {_MAX_RULES} rules")

@@ -17,12 +17,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from mock_upstreams import direct
 from mock_upstreams.answers import Providers
+from mock_upstreams.callbacks import Callbacks
 from mock_upstreams.config import SimulatorConfig
-from mock_upstreams.control import FOLLOW, NDJSON_TYPE, PREFIX, Controls, read_since
+from mock_upstreams.control import FOLLOW, NDJSON_TYPE, PREFIX, answer, authorise, read_since, refused
+from mock_upstreams.control_request import Controls
 from mock_upstreams.exchanges import Exchanges, Head, too_large
 from mock_upstreams.journal import Follower, Journal
+from mock_upstreams.listeners import Listeners, require_token
 from mock_upstreams.pacing import Wheel
-from mock_upstreams.plans import chunk, document_plan, json_document
+from mock_upstreams.plans import chunk, document_plan
 from mock_upstreams.player import Player
 from mock_upstreams.refusals import Refusal
 from mock_upstreams.routes import find_place
@@ -57,7 +60,7 @@ class Simulator:
         self.config = config or SimulatorConfig()
         self.journal = Journal(self.config.journal_capacity, self.config.journal_bytes)
         self._providers = Providers(self.config)
-        self._controls = Controls(self.journal, self._providers.cache)
+        self._controls = Controls(self.journal, self._providers, self.config.control_token)
         self._handlers: set[asyncio.Task[object]] = set()
         self._runner: web.ServerRunner | None = None
         self._wheel: Wheel | None = None
@@ -88,6 +91,7 @@ class Simulator:
         """Listen. Raises OSError when the address is taken or not ours."""
         if self._runner is not None:
             raise RuntimeError("this simulator is running already; start a second one instead")
+        require_token(self.config.host, self.config.control_token)
         self._stopping = False
         self._wheel = Wheel(asyncio.get_running_loop())
         self._exchanges = Exchanges(self.config, self.journal, self._providers, self._wheel, lambda: self.url)
@@ -101,6 +105,8 @@ class Simulator:
             await runner.cleanup()
             raise
         self._runner = runner
+        self._providers.callbacks = Callbacks(self.config.callback_secret)
+        self._controls.listeners = Listeners(self.config.host, server)
         self._port = int(runner.addresses[0][1])
 
     def _server(self, exchanges: Exchanges) -> web.Server:
@@ -130,6 +136,10 @@ class Simulator:
             handler.cancel()
         if handlers:
             await asyncio.wait(handlers, timeout=_STOP_LIMIT_S)
+        if self._controls.listeners is not None:
+            await self._controls.listeners.stop()
+        if self._providers.callbacks is not None:
+            await self._providers.callbacks.stop()
         await runner.cleanup()
         if self._wheel is not None:
             self._wheel.close()
@@ -146,7 +156,7 @@ class Simulator:
             head = _head(request)
             wire = Wire(request.transport, is_11=head.is_11, keep_alive=head.keep_alive)
             if head.url.raw_path == FOLLOW and head.method == "GET":
-                await self._follow(head, wire)
+                await self._follow(head, wire, exchanges.entry(head).credential)
             elif head.url.raw_path.startswith(PREFIX):
                 await self._control(request, head, wire, exchanges)
             else:
@@ -196,16 +206,19 @@ class Simulator:
         except Refusal as refusal:
             plan = self._providers.refuse(find_place(entry.path), refusal)
         else:
-            plan = document_plan(self._controls.answer(entry.method, entry.path, entry.query, body))
+            credential = entry.credential
+            found = await answer(self._controls, entry.method, entry.path, entry.query, body, credential)
+            plan = document_plan(found)
         over = asyncio.Event()
         await self._played(exchanges.player(plan, wire, entry, over.set), over)
 
-    async def _follow(self, head: Head, wire: Wire) -> None:
+    async def _follow(self, head: Head, wire: Wire, credential: str | None) -> None:
         """The journal as it grows, until the reader leaves or the simulator stops."""
         try:
+            authorise(self._controls, credential)
             follower = Follower(self.journal, read_since(head.url.raw_query_string))
         except Refusal as refusal:
-            body = json_document(refusal.status, {"error": {"message": refusal.message}})
+            body = refused(refusal)
             wire.write(wire.head(body.status, body.headers, len(body.body)) + body.body)
             return
         wire.write(wire.head(200, (NDJSON_TYPE,), None))

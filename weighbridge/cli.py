@@ -179,11 +179,24 @@ def serve() -> None:
 def mock(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 8890,
+    scenarios: Annotated[
+        Path | None, typer.Option("--scenarios", help="YAML with named scenarios, rules and outages")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="refuse all that the real upstreams refuse")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="the same seed gives the same bytes")] = 0,
+    control_token: Annotated[
+        str | None,
+        typer.Option(
+            "--control-token", help="guards /_wb/; off loopback one is made and printed if not given"
+        ),
+    ] = None,
 ) -> None:
     """Start the provider simulator; run until interrupted."""
     from weighbridge.serve import serve_simulator
 
-    raise typer.Exit(int(serve_simulator(host, port)))
+    raise typer.Exit(int(serve_simulator(host, port, scenarios, control_token, strict=strict, seed=seed)))
 
 
 @app.command()

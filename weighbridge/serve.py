@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import typer
 import uvloop
 
-from mock_upstreams import Simulator, SimulatorConfig
+from mock_upstreams import ScenarioFileError, Simulator, SimulatorConfig, is_loopback
 from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
 from weighbridge.embed import serving
 from weighbridge.errors import ExitCode, HarnessError, TargetFileError
@@ -50,14 +51,35 @@ def serve_pair() -> ExitCode:
     return _serve(body)
 
 
-def serve_simulator(host: str, port: int) -> ExitCode:
-    """The simulator alone."""
+def serve_simulator(
+    host: str, port: int, scenarios: Path | None, control_token: str | None, *, strict: bool, seed: int
+) -> ExitCode:
+    """The simulator alone; off loopback its control API gets a token, made here if none is given.
+
+    Raises:
+        TargetFileError: the scenario file cannot be used.
+    """
+    token = control_token or (None if is_loopback(host) else secrets.token_urlsafe(24))
+    config = SimulatorConfig(
+        host=host,
+        port=port,
+        seed=seed,
+        strict=strict,
+        scenarios=str(scenarios) if scenarios else None,
+        control_token=token,
+    )
+    try:
+        prepared = Simulator(config)
+    except ScenarioFileError as error:
+        raise TargetFileError(str(error)) from error
 
     async def body(stop: asyncio.Event) -> None:
-        async with Simulator(SimulatorConfig(host=host, port=port)) as simulator:
+        async with prepared as simulator:
             typer.echo(f"simulator listening on {simulator.url}")
             typer.echo(f"  OpenAI base URL {simulator.url}/v1, Anthropic base URL {simulator.url}")
             typer.echo(f"  journal {simulator.url}/_wb/journal")
+            if token is not None and token != control_token:
+                typer.echo(f"  control API: Authorization: Bearer {token}")
             await stop.wait()
 
     return _serve(body)

@@ -17,8 +17,6 @@ from mock_upstreams.routes import find_place
 from mock_upstreams.scenario import find_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.mock_upstreams.conftest import Client
 
 CACHE = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
@@ -218,14 +216,19 @@ VALUES += [
 VALUES += ["%5B%7B%22name%22:%22f%22%7D%5D", "%5B%5D", "%5Bnull%5D", "nan", "1e9", "true"]
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
+def places(value: Any) -> list[tuple[Any, Any]]:
     """Every container and key or index inside a JSON value."""
-    keys: Any = (
-        value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    )
-    for key in list(keys):
-        yield value, key
-        yield from places(value[key])
+    found: list[tuple[Any, Any]] = []
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        keys: Any = (
+            item.keys() if isinstance(item, dict) else range(len(item)) if isinstance(item, list) else ()
+        )
+        for key in keys:
+            found.append((item, key))
+            waiting.append(item[key])
+    return found
 
 
 def scenario(chance: random.Random) -> str:
@@ -238,7 +241,7 @@ def mutated(chance: random.Random) -> tuple[str, bytes]:
     path, seed = chance.choice(SEEDS)
     body = copy.deepcopy(seed)
     for _ in range(chance.randint(0, 3)):
-        container, key = chance.choice(list(places(body)))
+        container, key = chance.choice(places(body))
         if isinstance(container, dict) and chance.random() < 0.3:
             del container[key]
         else:
