@@ -21,7 +21,9 @@ _LOG: Final = logging.getLogger("mock_upstreams")
 BODY_KEPT: Final = 64 * 1024
 """Bytes of a request body that an entry keeps."""
 
-_SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
+_SECRET_HEADERS: Final = frozenset(
+    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"}
+)
 WRITES_KEPT: Final = 256
 """Writes of an answer whose time an entry keeps."""
 _ENTRY_OVERHEAD: Final = 1024 + 8 * WRITES_KEPT
