@@ -63,6 +63,13 @@ def run(
         list[str] | None, typer.Option("--requirement", help="judge only this row (repeatable)")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="seed of the generators")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print calls, worst-case cost and duration; send nothing")
+    ] = False,
+    max_spend: Annotated[
+        float | None,
+        typer.Option("--max-spend", metavar="USD", min=0, help="refuse a run that could cost more"),
+    ] = None,
     require_claim: Annotated[
         bool, typer.Option("--require-claim", help="anything but conformant exits 3")
     ] = False,
@@ -105,6 +112,7 @@ def run(
             allow_commands=allow_commands,
             timeout=timeout,
             explore=explore,
+            max_spend=max_spend,
         ),
         require_claim=require_claim,
         out=out,
@@ -113,6 +121,7 @@ def run(
         views=ViewPaths(junit=junit, html=html, markdown=markdown, sarif=sarif, badge=badge),
         baseline=baseline,
         diff=diff,
+        dry_run=dry_run,
     )
     raise typer.Exit(int(run_options(options)))
 

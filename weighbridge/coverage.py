@@ -92,12 +92,12 @@ class Coverage:
 def _needs(row: str, catalogue: Catalogue, checks: Sequence[Check]) -> list[frozenset[str]]:
     """The sets of capabilities each of which suffices for the row: what it names and what its checks' probes do."""
     own = frozenset(catalogue.requirements[row].needs)
-    ways = [
+    judging = [check for check in checks if row in check.binding.ids]
+    plain = [check for check in judging if not check.binding.widens]
+    return [
         own | {need for name in check.probes if name in PROBES for need in PROBES[name].needs}
-        for check in checks
-        if row in check.binding.ids and not check.binding.widens
+        for check in plain or judging
     ]
-    return ways or [own]
 
 
 def coverage(

@@ -35,16 +35,16 @@ _SHAPE_VARIABLES = {
     "WB_CHAT_URL": "http://127.0.0.1:1/v1",
     "WB_MESSAGES_URL": "http://127.0.0.1:1",
     "WB_TASKS_URL": "http://127.0.0.1:1/api/v1",
-    "WB_AIMLAPI_URL": "http://127.0.0.1:1/v1",
+    "WB_AIMLAPI_URL": "http://127.0.0.1:2/v1",
     "WB_OPERATOR_URL": "http://127.0.0.1:1/operator/v1",
     "WB_SIMULATOR_URL": "http://127.0.0.1:1",
     "WB_OPERATOR_TOKEN": "not-started",
-    "WB_CHAT_KEY": "not-started",
-    "WB_TASKS_KEY": "not-started",
-    "WB_AIMLAPI_KEY": "not-started",
-    "WB_CHAT_ACCOUNT": "not-started",
-    "WB_TASKS_ACCOUNT": "not-started",
-    "WB_AIMLAPI_ACCOUNT": "not-started",
+    "WB_CHAT_KEY": "not-started-chat",
+    "WB_TASKS_KEY": "not-started-tasks",
+    "WB_AIMLAPI_KEY": "not-started-aimlapi",
+    "WB_CHAT_ACCOUNT": "not-started-chat",
+    "WB_TASKS_ACCOUNT": "not-started-tasks",
+    "WB_AIMLAPI_ACCOUNT": "not-started-aimlapi",
 }
 
 #: The embedded target before it is started: enough to plan a run, nothing to call.

@@ -43,6 +43,7 @@ class Settings:
         allow_commands: whether command hooks may run.
         timeout: seconds for one call, if the operator bounds it below the default.
         explore: every shape on every model, and many times the generated calls.
+        max_spend: USD that the run may cost at most; without it no call is made that is dear in itself.
     """
 
     concurrency: int = 64
@@ -50,6 +51,7 @@ class Settings:
     allow_commands: bool = False
     timeout: float | None = None
     explore: bool = False
+    max_spend: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,11 @@ def prepare(target: Target, settings: Settings) -> Shared:
         concurrency=asyncio.Semaphore(settings.concurrency),
         ids=correlation_ids(),
         explore=settings.explore,
+        max_spend=settings.max_spend,
     )
 
 
-def _blocked(probe: Probe, target: Target) -> str | None:
+def blocked(probe: Probe, target: Target) -> str | None:
     """The capability that a probe lacks, or None if it can run."""
     if probe.surface not in target.surfaces:
         return f"surfaces.{probe.surface}"
@@ -190,13 +193,14 @@ async def gather(
     lab = Lab(shared, "preflight")
     first = await preflight(lab, surfaces)
     pings = await shared.control.pings(shared.epoch) if shared.control is not None else ()
+    shared.facts = replace(shared.facts, own_usage=first.own_usage)
     observations = {
         name: Observation(name, error=f"no probe is registered under the name {name}")
         for name in names
         if name not in PROBES
     }
 
-    truncated = await _run_probes(shared, wanted, observations, report)
+    truncated = await run_probes(shared, wanted, observations, report)
     preflight_calls = first.calls
     if shared.control is not None:
         report(len(observations), len(wanted), "joining the upstream side")
@@ -226,15 +230,15 @@ async def gather(
     )
 
 
-async def _run_probes(
+async def run_probes(
     shared: Shared, wanted: list[Probe], observations: dict[str, Observation], report: Progress
 ) -> str:
     """Run the probes stage by stage, into `observations`; says why they did not come to their end, if so."""
 
     async def one(probe: Probe) -> None:
-        blocked = _blocked(probe, shared.target)
-        if blocked is not None:
-            observations[probe.name] = Observation(probe.name, missing=(("*", blocked),))
+        lacking = blocked(probe, shared.target)
+        if lacking is not None:
+            observations[probe.name] = Observation(probe.name, missing=(("*", lacking),))
         else:
             lab = Lab(shared, probe.name)
             try:

@@ -304,6 +304,7 @@ class RunFacts:
         task_prices: credits by model.
         task_price_per: the integer field of the request that multiplies the price, by model.
         models: model name by role.
+        own_usage: models whose replies report the deployment's own token counts.
     """
 
     models: dict[str, str] = field(default_factory=dict)
@@ -316,3 +317,4 @@ class RunFacts:
     groups: tuple[str, ...] = ()
     retry_policy: str = ""
     wired: bool = False
+    own_usage: tuple[str, ...] = ()

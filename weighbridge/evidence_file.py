@@ -295,8 +295,9 @@ def _evidence(head: Mapping[str, Any], lines: list[dict[str, Any]], tables: Tabl
             notes=tuple(raw["notes"]),
             error=raw["error"],
         )
+    lists = {name: tuple(head["facts"].get(name, ())) for name in ("groups", "own_usage")}
     return Evidence(
-        facts=RunFacts(**head["facts"] | {"groups": tuple(head["facts"]["groups"])}),
+        facts=RunFacts(**head["facts"] | lists),
         observations=observations,
         preflight=preflight,
         unwired=tuple(head["unwired"]),

@@ -12,7 +12,6 @@ lab becomes evidence by itself, so a probe consists of what it does and nothing 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -45,8 +44,11 @@ class Lab(Sender):
             "model": self.target.models[role],
             "messages": [{"role": "user", "content": f"{prompt} {self.mark(correlation_id, scenario)}"}],
         }
+        bound = self.target.max_output
         if role.startswith("anthropic"):
             body["max_tokens"] = 256
+        elif bound is not None and not self.wired:  # real money: no answer is longer than it must be
+            body[bound[0]] = bound[1]
         if stream:
             body["stream"] = True
         body |= change or {}
@@ -158,12 +160,13 @@ class Lab(Sender):
         failure would then be about the last one. Where it does not recover, the situation is marked
         contaminated.
         """
-        deadline = time.monotonic() + tolerances.RECOVERY_S
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + tolerances.RECOVERY_S
         while True:
             call = await self.ask(surface, role, f"{situation}:healthy", who)
             if call.exchange.ok:
                 return True
-            if time.monotonic() > deadline:
+            if clock() > deadline:
                 self.contaminated.append(situation)
                 return False
             await asyncio.sleep(tolerances.RECOVERY_POLL_S)

@@ -8,7 +8,6 @@ that only a rate-limit check ever provokes a 429.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -89,7 +88,7 @@ class Pace:
     async def turn(self) -> AsyncIterator[None]:
         """Wait for the turn, then hold one of the slots."""
         async with self._slots:
-            now = time.monotonic()
+            now = asyncio.get_running_loop().time()
             start = max(now, self._next)
             self._next = start + self._gap
             if start > now:

@@ -31,6 +31,7 @@ from weighbridge.suite import (
     probes_of,
     unavailable,
 )
+from weighbridge.usage import spared
 from weighbridge.verdict import Finding, Level, Outcome, Verdict, verdict_of
 
 _CHECK = pytest.StashKey[Check]()
@@ -144,6 +145,7 @@ class RunPlugin:
             # The generator must run to its end; the check is replaced by what blocks it.
             pyfuncitem.obj = lambda **_: None
             yield
+        finding = spared(finding, check.binding.ids, self.evidence.observations, self.evidence.facts)
         self.session.findings[check.id] = finding
         verdict = self._verdict(check, finding)
         pyfuncitem.user_properties.append(("verdict", verdict.value))

@@ -13,6 +13,7 @@ from weighbridge.errors import HarnessError, KeyRefusedError, UnknownModelError,
 from weighbridge.evidence import Call, Ending, header
 from weighbridge.lab import Lab
 from weighbridge.target import Principal
+from weighbridge.usage import SCRIPT, own_counters
 
 #: A poll of this id is the cheapest call that needs a key on the task gateway.
 NO_SUCH_TASK = "/tasks/task_00000000000000000000000000"
@@ -26,10 +27,12 @@ class Preflight:
     Attributes:
         calls: the calls that it made.
         unwired: models whose calls did not reach the declared simulator.
+        own_usage: models whose replies report the deployment's own token counts, not those of its provider.
     """
 
     calls: tuple[Call, ...]
     unwired: tuple[str, ...] = ()
+    own_usage: tuple[str, ...] = ()
 
 
 def _excerpt(call: Call) -> str:
@@ -113,7 +116,10 @@ async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
         if surface == "tasks":
             plain = [await lab.send("tasks", NO_SUCH_TASK, situation="preflight", who=who, method="GET")]
         else:
-            plain = [await lab.ask(surface, role, "preflight", who) for role in lab.roles(surface)]
+            script = SCRIPT if lab.wired else None
+            plain = [
+                await lab.ask(surface, role, "preflight", who, scenario=script) for role in lab.roles(surface)
+            ]
         for call in plain:
             reason = stop_reason(
                 call, who, lab.target.surfaces[surface].url, by_options=lab.target.by_options
@@ -125,4 +131,5 @@ async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
     if control is not None:
         seen = await control.settled_calls(call.id for call in calls)
         unwired = [call.model for call in calls if call.model and not seen[call.id]]
-    return Preflight(tuple(calls), tuple(dict.fromkeys(unwired)))
+    own = () if lab.target.usage == "upstream" else own_counters(calls, unwired)
+    return Preflight(tuple(calls), tuple(dict.fromkeys(unwired)), own)

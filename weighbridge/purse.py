@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -163,7 +162,8 @@ class Purse(Workbench):
             self.miss(situation, "balance")
             return None
         source = self.target.balance[name]
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         settle = source.settle if after is not None or settled else 0.0
         while True:
             # A balance that is read from the API under test counts toward the user's limit like any call.
@@ -172,7 +172,7 @@ class Purse(Workbench):
                 answer = await self.shared.hooks.run(source.hook, {"key": who.key} | dict(who.ids))
             raw = answer.get("json", answer["*"])
             amount = int(raw) if source.unit == "credits" else pico_from_usd(raw)
-            waited = time.monotonic() - began
+            waited = clock() - began
             if waited >= settle or (expect is not None and expect(amount)):
                 break
             await asyncio.sleep(tolerances.POLL_INTERVAL_S)

@@ -16,6 +16,7 @@ import pytest
 from weighbridge.errors import ExitCode, UnreachableError, UsageError
 from weighbridge.locate import folder
 from weighbridge.plugin import RunPlugin, attach_probe_fixtures
+from weighbridge.rehearsal import estimate_lines, refuse_dear
 from weighbridge.report.console import Console, summary_lines
 from weighbridge.report.document import require_file, require_folder
 from weighbridge.session import RunOptions, RunSession
@@ -102,6 +103,16 @@ def run(options: RunOptions) -> ExitCode:
     console = Console()
     attach_probe_fixtures()
     session = RunSession(options)
+    limit = options.settings.max_spend
+    if options.dry_run or limit is not None:
+        found = session.estimate()
+        if options.dry_run:
+            for line in estimate_lines(found):
+                console.line(line)
+        if limit is not None:
+            refuse_dear(found, limit)
+        if options.dry_run:
+            return ExitCode.OK
     _require_places(options, session)
     plugin = RunPlugin(session, progress=console.progress)
     plugins: list[object] = [plugin]

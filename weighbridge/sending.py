@@ -15,7 +15,7 @@ from weighbridge.leases import Pace
 from weighbridge.purse import Purse
 from weighbridge.scenario import Scenario, token
 from weighbridge.target import Principal
-from weighbridge.wire import Leave, exchange
+from weighbridge.wire import Leave
 
 
 class Sender(Purse):
@@ -167,7 +167,7 @@ class Sender(Purse):
         self, request: Request, id_: str, pace: Pace | None, leave: Leave | None, *, provoked: bool
     ) -> Exchange:
         async with self.shared.concurrency, pace.turn() if pace else nullcontext():
-            seen = await exchange(
+            seen = await self.shared.exchange(
                 request,
                 id=id_,
                 epoch=self.shared.epoch,

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -34,6 +34,9 @@ from weighbridge.report.views import ViewPaths, write_views
 from weighbridge.suite import Check, judge_directly, load_checks
 from weighbridge.target import Target
 from weighbridge.verdict import Finding, Level, at_least
+
+if TYPE_CHECKING:
+    from weighbridge.rehearsal import Estimate
 
 #: The page beside report.json.
 PAGE = "report.html"
@@ -54,6 +57,7 @@ class RunOptions:
         out: folder for report.json and evidence, `reports/runs/<id>` if None.
         baseline: the operator's list of known findings.
         diff: report of an earlier run, to be compared with.
+        dry_run: say what the run would take, and send nothing.
     """
 
     target: Target | None = None
@@ -67,6 +71,7 @@ class RunOptions:
     baseline: Path | None = None
     diff: Path | None = None
     views: ViewPaths = field(default_factory=ViewPaths)
+    dry_run: bool = False
 
 
 class RunSession:
@@ -117,6 +122,19 @@ class RunSession:
         if wired and not self.options.selection.requirements and not self.options.selection.quick:
             names += [name for surface in self.plan.surfaces for name in POSTS_PROBES.get(surface, ())]
         return list(dict.fromkeys(names))
+
+    def estimate(self) -> Estimate:
+        """What this run would take at most; nothing is sent."""
+        from weighbridge.rehearsal import estimate, rehearse
+
+        assert self.plan is not None  # noqa: S101 - set by the constructor
+        target = self.target
+        if target is None:
+            from weighbridge.embed import EMBEDDED_SHAPE
+
+            target = EMBEDDED_SHAPE
+        names = self.probes(self.wanted(self.checks))
+        return estimate(rehearse(target, names, self.plan.surfaces, self.options.settings))
 
     def gather(self, checks: Sequence[Check], progress: Progress | None = None) -> Evidence:
         """Reach the target and gather what these checks need.

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from weighbridge.evidence import CUT_SHORT, Call, Observation, RunFacts
 from weighbridge.locate import folder
+from weighbridge.usage import spared
 from weighbridge.verdict import Finding, Outcome, roll_up
 
 _ATTRIBUTE = "__weighbridge_requirement__"
@@ -176,6 +177,10 @@ def judge_directly(check: Check, observations: Mapping[str, Observation], facts:
                 inside_scope=True,
             )
         arguments[name] = observation
+    return spared(_apply(check, arguments, facts), check.binding.ids, observations, facts)
+
+
+def _apply(check: Check, arguments: Mapping[str, Observation], facts: RunFacts) -> Finding:
     judge = Judge(facts)
     try:
         check.function(judge, **arguments)

@@ -127,6 +127,8 @@ class Target:
     assets: Mapping[str, str] = field(default_factory=dict)
     retry_policy: str = ""
     usage: str | None = None
+    max_output: tuple[str, int] | None = None
+    credit_usd: int | None = None
     timeouts: Mapping[str, float] = field(default_factory=dict)
     verify_tls: bool = True
     ca_file: str | None = None
@@ -464,6 +466,8 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
         assets=dict(_pairs(raw.get("assets"))),
         retry_policy=f"{retry['max_attempts']} attempts" if retry else "",
         usage=raw.get("usage"),
+        max_output=next(((name, int(bound)) for name, bound in (raw.get("max_output") or {}).items()), None),
+        credit_usd=None if "credit_usd" not in raw else pico_from_usd(raw["credit_usd"]),
         timeouts={name: seconds(value) for name, value in (raw.get("timeouts") or {}).items()},
         verify_tls=bool((raw.get("tls") or {}).get("verify", True)),
         ca_file=(raw.get("tls") or {}).get("ca_file"),

@@ -61,8 +61,9 @@ SLOW_TASK_S = 3.0
 #: An unprovoked 429 without Retry-After: windows are a second long nearly everywhere.
 BACK_OFF_S = 1.5
 
-#: A probe that waits longer than this for a lease waits for ever: every holder is bounded by its calls.
-LEASE_WAIT_S = 600.0
+#: A probe that waits longer than this for a lease waits for ever: every holder is bounded by its calls, and a target
+#: with one slow key serves some tens of them one after another.
+LEASE_WAIT_S = 1800.0
 
 #: A deployment that waits longer than this for a silent provider is not made to: the run would wait as long.
 LONGEST_UPSTREAM_TIMEOUT_S = 10.0

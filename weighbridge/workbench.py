@@ -7,19 +7,19 @@ import itertools
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from weighbridge.capabilities import Capability, capabilities
 from weighbridge.errors import HarnessError
-from weighbridge.evidence import Call, Reading, RunFacts
+from weighbridge.evidence import Call, Exchange, Reading, RunFacts
 from weighbridge.hooks import HookRunner
 from weighbridge.leases import Pace, SharedLock
 from weighbridge.pulse import Pulse
 from weighbridge.redaction import Secrets
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Principal, Target
-from weighbridge.wire import Timeouts
+from weighbridge.wire import Timeouts, exchange
 
 
 @dataclass
@@ -44,6 +44,9 @@ class Shared:
     accounts: list[Principal] = field(default_factory=list)
     keys: list[Principal] = field(default_factory=list)
     pulse: Pulse = field(default_factory=Pulse)
+    #: How a request gets to the target: over the wire, or to a stand-in that answers at once.
+    exchange: Callable[..., Awaitable[Exchange]] = exchange
+    max_spend: float | None = None
 
     def lock(self, locks: dict[str, SharedLock], name: str) -> SharedLock:
         return locks.setdefault(name, SharedLock())

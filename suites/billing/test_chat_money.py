@@ -11,7 +11,7 @@ from weighbridge.suite import Judge, requirement
 COSTLESS = tuple(name for name in FAILURES if name != "upstream-garbled")
 
 
-@requirement("CBIL-01", "CBIL-02", "CBIL-04", "CBIL-14", surface="chat")
+@requirement("CBIL-01", "CBIL-02", "CBIL-04", "CBIL-14", surface="chat", widens=True)
 def test_charge_is_the_price_of_the_usage(judge: Judge, chat_charges: Observation) -> None:
     """Reported usage times the rate card is what leaves the balance, to the last digit."""
     judge.settle(*billing.charged_the_price(chat_charges, judge.facts, "charge"))
@@ -72,7 +72,7 @@ def test_streamed_call_costs_the_same(judge: Judge, chat_charges: Observation) -
     judge.settle(*billing.charged_the_price(chat_charges, judge.facts, "charge-streamed"))
 
 
-@requirement("CBIL-18", surface="chat")
+@requirement("CBIL-18", surface="chat", widens=True)
 def test_270000_is_standard(judge: Judge, chat_boundary: Observation) -> None:
     """The documented example below the boundary."""
     judge.settle(
@@ -94,7 +94,7 @@ def test_band_between_the_readings_is_reported(judge: Judge, chat_boundary: Obse
     judge.settle(*billing.tier_is_reported(chat_boundary, judge.facts, "boundary-272001"))
 
 
-@requirement("CBIL-16", "CBIL-17", "CBIL-19", "CBIL-23", surface="chat")
+@requirement("CBIL-16", "CBIL-17", "CBIL-19", "CBIL-23", surface="chat", widens=True)
 def test_280000_reprices_the_whole_call(judge: Judge, chat_boundary: Observation) -> None:
     """Input twice, output one and a half times, from the first token on."""
     judge.settle(

@@ -21,6 +21,14 @@ ALL_MUST = 0.95
 NO_OCCASION = {
     "tasks/test_errors::test_unexpected_error_is_60099": "a failure of the gateway itself",
     "tasks/test_polling::test_poll_answered_with_5xx_does_no_harm": "a poll that fails",
+    **dict.fromkeys(
+        (
+            "billing/test_chat_real_money::test_real_charge_is_the_price_of_the_reported_usage",
+            "billing/test_chat_real_money::test_real_prompt_above_the_boundary_is_long",
+            "billing/test_chat_real_money::test_real_prompt_below_the_boundary_is_standard",
+        ),
+        "the simulator scripts the usage",
+    ),
 }
 
 Pair = tuple[str, str]

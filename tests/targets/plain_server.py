@@ -25,7 +25,7 @@ class PlainServer(ThreadingHTTPServer):
     Args:
         quirks: `llama` (id, timings and envelope as llama.cpp's server has them), `bare` (no system
             fingerprint, final usage in the finishing chunk, CRLF line ends), `comments` (keep-alive comments).
-        flaws: `no-done`, `text-finish`, `wrong-model`, `html-errors`, `accepts-junk`.
+        flaws: `no-done`, `text-finish`, `wrong-model`, `html-errors`, `accepts-junk`, `flat-tier`.
     """
 
     daemon_threads = True
@@ -34,6 +34,13 @@ class PlainServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.quirks, self.flaws = quirks, flaws
         self.calls = 0
+
+        self.spent = 0.0
+
+    def charge(self, read: int, written: int) -> None:
+        """Take the price off the balance: 5 and 30 USD per million, the double and one and a half beyond 272K."""
+        long = read > 272_000 and "flat-tier" not in self.flaws
+        self.spent += (read * 5 * (2 if long else 1) + written * 30 * (1.5 if long else 1)) / 1e6
 
     @property
     def url(self) -> str:
@@ -136,7 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._allowed():
             return
-        if self.path == "/v1/models":
+        if self.path == "/v1/balance":
+            self._json(200, {"balance": f"{1000 - self.server.spent:.12f}"})
+        elif self.path == "/v1/models":
             self._json(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1}]})
         else:
             self._refuse(_Refusal(404, "no such route", "not_found_error"))
@@ -173,7 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         return WORDS[:cap], "stop" if cap >= len(WORDS) else "length"
 
     def _usage(self, body: dict[str, Any], written: int) -> dict[str, Any]:
-        read = max(1, len(json.dumps(body["messages"])) // 4)
+        read = max(1, len(json.dumps(body["messages"])) // 2)
+        self.server.charge(read, written)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
     def _reply(self, body: dict[str, Any]) -> None:

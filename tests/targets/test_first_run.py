@@ -172,5 +172,5 @@ def test_check_measures_the_embedded_pair() -> None:
         process.stdout.close()
     assert done.code == 0, done.out + done.err
     assert "reaches the simulator" in done.out
-    assert "upstream (123457 in, 7919 out" in done.out
+    assert "upstream (12347 in, 919 out" in done.out
     assert json.dumps("WRONG") not in done.out

@@ -87,7 +87,8 @@ def _same(one: int, other: int, facts: RunFacts) -> bool:
     return abs(one - other) < _resolution(facts)
 
 
-def _visible(case: Case, expected: int, facts: RunFacts) -> Finding | None:
+def unseen_charge(case: Case, expected: int, facts: RunFacts) -> Finding | None:
+    """Why a charge of this size cannot be told from rounding, or None if it can."""
     resolution = _resolution(facts)
     if expected < MIN_STEPS * resolution:
         return Finding(
@@ -136,6 +137,14 @@ def expected_price(case: Case, facts: RunFacts, *, long_context: bool | None = N
     return total
 
 
+def charge_finding(case: Case, expected: int, facts: RunFacts, tier: str = "") -> Finding:
+    """Whether the balance fell by what was expected, to the last step that it shows."""
+    observed = f"{usd(case.charged)}{_explained(case, expected)}"
+    return _finding(
+        case, _same(case.charged, expected, facts), f"a charge of {usd(expected)}{tier}", observed
+    )
+
+
 def charged_the_price(
     observation: Observation,
     facts: RunFacts,
@@ -154,17 +163,9 @@ def charged_the_price(
         if isinstance(expected, Finding):
             findings.append(expected)
             continue
-        blocked = _all_served(case) or _visible(case, expected, facts)
+        blocked = _all_served(case) or unseen_charge(case, expected, facts)
         tier = {None: "", True: " at the long-context rate", False: " at the standard rate"}[long_context]
-        findings.append(
-            blocked
-            or _finding(
-                case,
-                _same(case.charged, expected, facts),
-                f"a charge of {usd(expected)}{tier}",
-                f"{usd(case.charged)}{_explained(case, expected)}",
-            )
-        )
+        findings.append(blocked or charge_finding(case, expected, facts, tier))
     return findings
 
 
@@ -194,7 +195,7 @@ def tier_is_reported(observation: Observation, facts: RunFacts, name: str) -> li
         )
         reading = next((text for amount, text in readings if _same(case.charged, amount, facts)), None)
         findings.append(
-            _visible(case, standard, facts)
+            unseen_charge(case, standard, facts)
             or _finding(
                 case,
                 reading is not None,
@@ -322,7 +323,7 @@ def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Fi
             findings.append(expected)
             continue
         findings.append(
-            _visible(case, expected, facts)
+            unseen_charge(case, expected, facts)
             or _finding(
                 case,
                 _same(case.charged, expected, facts),
@@ -348,7 +349,7 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
     refused = tuple(call for call in calls if call.exchange.status == 429)[:3]
     case = Case("group-burst", refused, before.amount - after.amount)
     return [
-        _visible(case, total, facts)
+        unseen_charge(case, total, facts)
         or _finding(
             case,
             _same(case.charged, total, facts),
@@ -376,7 +377,7 @@ def written_at_its_rate(observation: Observation, facts: RunFacts, name: str) ->
         )
         unwritten = expected_price(replace(case, calls=plain), facts)
         required = f"a charge of {usd(expected)}, written tokens at the cache-write rate"
-        blocked = _all_served(case) or _visible(case, expected, facts)
+        blocked = _all_served(case) or unseen_charge(case, expected, facts)
         if blocked is not None:
             findings.append(blocked)
             continue
@@ -402,7 +403,7 @@ def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> l
         findings.append(
             expected
             if isinstance(expected, Finding)
-            else _visible(case, expected, facts)
+            else unseen_charge(case, expected, facts)
             or _finding(
                 case,
                 -_resolution(facts) < case.charged < expected + _resolution(facts),
