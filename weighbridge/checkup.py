@@ -7,8 +7,8 @@ do calls reach our simulator, whose token counts come back, does the balance mov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import uvloop
 
@@ -85,20 +85,38 @@ def of_authentication(call: Call, declared: bool | None) -> Measured:
     return Measured(subject, told)
 
 
-def of_wiring(calls: Iterable[Call], unwired: tuple[str, ...], wired: bool) -> list[Measured]:
-    """Whether the calls reached our simulator, model by model. Pure."""
-    models = dict.fromkeys(call.model for call in calls if call.model)
+def of_wiring(
+    calls: Iterable[Call], unwired: tuple[str, ...], wired: bool, dialects: Mapping[str, str]
+) -> list[Measured]:
+    """Whether the calls reached our simulator, model by model, and in which dialect. Pure.
+
+    Args:
+        calls: plain calls with what the simulator saw of each.
+        unwired: models whose calls did not reach it.
+        wired: whether a simulator is declared.
+        dialects: declared dialects, by model.
+    """
+    spoken: dict[str, dict[str, None]] = {}
+    for call in calls:
+        if call.model:
+            seen = spoken.setdefault(call.model, {})
+            seen |= dict.fromkeys(item.provider for item in call.upstream or () if item.is_model_call)
     if not wired:
         return [Measured("upstream", "not declared: what the provider sees is not seen", None)]
     return [
-        Measured(
-            f"upstream of {model}",
-            "did not reach the simulator" if model in unwired else "reaches the simulator",
-            model not in unwired,
-            "point the deployment's provider at upstream.simulator" if model in unwired else "",
-        )
-        for model in models
+        _wiring(model, " and ".join(found), dialects.get(model), reached=model not in unwired)
+        for model, found in spoken.items()
     ]
+
+
+def _wiring(model: str, spoken: str, declared: str | None, *, reached: bool) -> Measured:
+    subject = f"upstream of {model}"
+    if not reached:
+        remedy = "point the deployment's provider at upstream.simulator"
+        return Measured(subject, "did not reach the simulator", good=False, remedy=remedy)
+    good = declared in {None, spoken}
+    remedy = "" if good else f"upstream.dialects says {declared}; correct it"
+    return Measured(subject, f"reaches the simulator, in the {spoken} dialect", good=good, remedy=remedy)
 
 
 async def _money(lab: Lab, surface: str, role: str, who: Principal) -> Measured:
@@ -161,7 +179,11 @@ async def measure(target: Target, plan: Plan, settings: Settings) -> list[Measur
         )
         for call in first.calls
     ]
-    found += of_wiring(first.calls, first.unwired, target.simulator is not None)
+    joined = first.calls
+    if shared.control is not None:
+        upstream = await shared.control.settled_calls(call.id for call in first.calls)
+        joined = tuple(replace(call, upstream=upstream[call.id]) for call in first.calls)
+    found += of_wiring(joined, first.unwired, target.simulator is not None, target.dialects)
     for surface in plan.surfaces:
         roles = lab.roles(surface)
         who = lab.declared(surface)

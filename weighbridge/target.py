@@ -127,6 +127,7 @@ class Target:
     assets: Mapping[str, str] = field(default_factory=dict)
     retry_policy: str = ""
     usage: str | None = None
+    dialects: Mapping[str, str] = field(default_factory=dict)
     max_output: tuple[str, int] | None = None
     credit_usd: int | None = None
     timeouts: Mapping[str, float] = field(default_factory=dict)
@@ -389,6 +390,11 @@ def _surface(name: str, raw: Mapping[str, Any], shared: tuple[tuple[str, str], .
     return Surface(name, url, raw.get("auth", "bearer"), headers)
 
 
+def _beside(path: str, file: str | None) -> str | None:
+    """A file that a target file names: relative to it."""
+    return None if file is None else str(Path(path).parent / file)
+
+
 def _simulator(raw: Mapping[str, Any], path: str) -> str | None:
     url = str(raw.get("simulator") or "").rstrip("/")
     if url and (problem := url_problem(url)):
@@ -466,11 +472,12 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
         assets=dict(_pairs(raw.get("assets"))),
         retry_policy=f"{retry['max_attempts']} attempts" if retry else "",
         usage=raw.get("usage"),
+        dialects=dict(_pairs((raw.get("upstream") or {}).get("dialects"))),
         max_output=next(((name, int(bound)) for name, bound in (raw.get("max_output") or {}).items()), None),
         credit_usd=None if "credit_usd" not in raw else pico_from_usd(raw["credit_usd"]),
         timeouts={name: seconds(value) for name, value in (raw.get("timeouts") or {}).items()},
         verify_tls=bool((raw.get("tls") or {}).get("verify", True)),
-        ca_file=(raw.get("tls") or {}).get("ca_file"),
+        ca_file=_beside(path, (raw.get("tls") or {}).get("ca_file")),
         identity=dict(_pairs(raw.get("identity"))),
         place=path,
     )
