@@ -203,6 +203,7 @@ class RunSession:
                 "quick": self.plan.selection.quick,
             },
             "target": target,
+            "truncated": self.evidence.truncated,
         }
         self._recorded, summary = evidence_file.serialise(self.evidence, context)
         return report.build(

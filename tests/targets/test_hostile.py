@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from tests.core.running import ROOT, Finished, command
 from tests.targets.hostile_server import MODEL, MODES, hostile_server
+from weighbridge import evidence_file
 
 _MAX_RSS_KB = 900_000
 _SCHEMA = json.loads((ROOT / "spec" / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
@@ -102,9 +103,9 @@ def test_a_target_that_dies_half_way_leaves_a_truncated_report(tmp_path: Path) -
     assert "The run ended early" in done.out
     assert seconds < 60
     # What broke off while it died accuses nobody.
-    calls = _calls(tmp_path)
+    endings = _endings(tmp_path)
     refs = {ref for row in report["requirements"] if row["verdict"] == "fail" for ref in row["evidence"]}
-    assert {calls[ref]["ending"] for ref in refs if ref in calls} <= {"complete"}
+    assert {endings[ref] for ref in refs if ref in endings} <= {"complete"}
     again = command("judge", str(tmp_path))
     assert "The recorded run ended early" in again.out
 
@@ -117,9 +118,9 @@ def test_a_target_that_falls_silent_leaves_a_truncated_report(tmp_path: Path) ->
     assert seconds < 60
 
 
-def _calls(out: Path) -> dict[str, Any]:
-    lines = [json.loads(line) for line in (out / "evidence.ndjson").read_text(encoding="utf-8").splitlines()]
-    return {call["exchange"]["id"]: call["exchange"] for line in lines for call in line.get("calls", ())}
+def _endings(out: Path) -> dict[str, str]:
+    observations = evidence_file.read(out / "evidence.ndjson")[0].observations.values()
+    return {call.id: call.exchange.ending.value for observation in observations for call in observation.calls}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,6 +13,8 @@ import pytest
 
 from tests.core.running import Finished, command
 from tests.targets.plain_server import KEY, MODEL, PlainServer, plain_server
+from weighbridge import evidence_file
+from weighbridge.evidence import Exchange
 
 
 def judge(server: PlainServer, out: Path, *more: str) -> tuple[Finished, dict[str, Any]]:
@@ -36,7 +38,7 @@ def test_a_correct_server_is_accused_of_nothing(quirks: tuple[str, ...], tmp_pat
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-@pytest.mark.parametrize("flaw", ["no-done", "text-finish", "html-errors", "wrong-model"])
+@pytest.mark.parametrize("flaw", ["no-done", "text-finish", "html-errors", "wrong-model", "any-key"])
 def test_the_curl_line_of_a_finding_repeats_it(flaw: str, tmp_path: Path) -> None:
     with plain_server(flaws=(flaw,)) as server:
         done, report = judge(server, tmp_path, "--quick")
@@ -55,14 +57,15 @@ def test_the_curl_line_of_a_finding_repeats_it(flaw: str, tmp_path: Path) -> Non
                 check=True,
             ).stdout
             shown = next(evidence[ref] for ref in row["evidence"] if ref in evidence)
-            assert int(again.split()[1]) == shown["response"]["status"]
-            was = "".join(chunk["text"] for chunk in shown["response"]["chunks"])
+            assert shown.response is not None
+            assert int(again.split()[1]) == shown.response.status
+            was = shown.response.text
             assert _steady(again.partition("\n\n")[2].replace("\r", "") or again) == _steady(was)
 
 
-def _exchanges(path: Path) -> dict[str, Any]:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {call["exchange"]["id"]: call["exchange"] for line in lines for call in line.get("calls", ())}
+def _exchanges(path: Path) -> dict[str, Exchange]:
+    observations = evidence_file.read(path)[0].observations.values()
+    return {call.id: call.exchange for observation in observations for call in observation.calls}
 
 
 def _steady(text: str) -> list[tuple[str, str]]:
