@@ -9,6 +9,7 @@ from typing import Any
 
 from weighbridge.capabilities import CAPABILITIES
 from weighbridge.catalogue import load
+from weighbridge.requirement_texts import texts
 from weighbridge.scenario import Scenario
 from weighbridge.suite import load_checks
 
@@ -103,17 +104,16 @@ def explain_lines(requirement_id: str) -> Iterator[str]:
         if row.id in profile.levels
     )
     yield f"{row.id}  {row.title}  [{row.level.value}]"
-    for label, text in (("statement", row.statement), ("why", row.why), ("reading", row.reading)):
+    told = texts(row)
+    for label, text in (("statement", told.statement), ("why", told.why), ("reading", told.reading)):
         if text:
             yield from _paragraph(label, text)
-    yield from _paragraph(
-        "source", "; ".join(f"{source.document} {source.heading}".strip() for source in row.sources)
-    )
+    yield from _paragraph("source", told.source)
     yield from _paragraph("profiles", levels)
-    yield from _paragraph("needs", ", ".join(row.needs) or "nothing but a key")
+    yield from _paragraph("needs", told.needs)
     checks = [check for check in load_checks() if row.id in check.binding.ids]
     if not checks:
-        yield from _paragraph("not checked", row.not_checked or "no check judges it yet")
+        yield from _paragraph("not checked", told.unchecked)
     for check in checks:
         yield from _paragraph("check", f"{check.id} (evidence of {', '.join(check.probes)})")
     for defect in _defects():
@@ -122,7 +122,7 @@ def explain_lines(requirement_id: str) -> Iterator[str]:
 
 
 def _paragraph(label: str, text: str) -> Iterator[str]:
-    lines = textwrap.wrap(" ".join(text.split()), 96) or [""]
+    lines = textwrap.wrap(" ".join(text.split()), 96, break_on_hyphens=False) or [""]
     yield f"  {label:<11} {lines[0]}"
     for line in lines[1:]:
         yield f"  {'':<11} {line}"

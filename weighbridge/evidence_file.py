@@ -164,7 +164,8 @@ def _observation(item: Observation, tables: TableWriter) -> dict[str, Any]:
     return {
         "probe": item.probe,
         "calls": [_call(call, tables) for call in item.calls],
-        "readings": [asdict(reading) for reading in item.readings],
+        # Amounts as text: a target may show a balance beyond 64 bits.
+        "readings": [asdict(reading) | {"amount": str(reading.amount)} for reading in item.readings],
         "missing": item.missing,
         "contaminated": item.contaminated,
         "notes": item.notes,
@@ -289,7 +290,9 @@ def _evidence(head: Mapping[str, Any], lines: list[dict[str, Any]], tables: Tabl
         observations[raw["probe"]] = Observation(
             probe=raw["probe"],
             calls=tuple(_uncall(call, tables) for call in raw["calls"]),
-            readings=tuple(Reading(**reading) for reading in raw["readings"]),
+            readings=tuple(
+                Reading(**reading | {"amount": int(reading["amount"])}) for reading in raw["readings"]
+            ),
             missing=tuple((name, reason) for name, reason in raw["missing"]),
             contaminated=tuple(raw["contaminated"]),
             notes=tuple(raw["notes"]),

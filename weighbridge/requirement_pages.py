@@ -11,6 +11,7 @@ from pathlib import Path
 
 from weighbridge.catalogue import EDITION, Catalogue, Requirement, load
 from weighbridge.locate import folder
+from weighbridge.requirement_texts import texts
 from weighbridge.suite import Check, load_checks
 from weighbridge.verdict import Level
 
@@ -60,22 +61,22 @@ def _profiles(row: Requirement, catalogue: Catalogue) -> str:
 def _block(row: Requirement, catalogue: Catalogue, checks: Sequence[Check]) -> Iterator[str]:
     yield f"### {row.id}: {row.title}"
     yield ""
-    yield f"**{row.level.value}.** {' '.join(row.statement.split())}"
+    told = texts(row)
+    yield f"**{row.level.value}.** {told.statement}"
     yield ""
-    yield f"*Why:* {' '.join(row.why.split())}"
+    yield f"*Why:* {told.why}"
     yield ""
     if row.reading:
-        yield f"- Reading {' '.join(row.reading.split())}"
-    sources = (f"{source.document}, {source.heading}".removesuffix(", ") for source in row.sources)
-    yield f"- Source: {'; '.join(sources)}"
-    yield f"- Needs: {', '.join(row.needs) or 'nothing but a key'}"
+        yield f"- Reading {told.reading}"
+    yield f"- Source: {told.source}"
+    yield f"- Needs: {told.needs}"
     yield f"- Profiles: {_profiles(row, catalogue)}"
     if row.feature:
         yield f"- Feature: {row.feature}"
     if checks:
         yield f"- Checks: {', '.join(f'`{check.id}`' for check in checks)}"
     else:
-        yield f"- Not checked: {row.not_checked or 'no check judges it yet.'}"
+        yield f"- Not checked: {told.unchecked}"
     yield ""
 
 

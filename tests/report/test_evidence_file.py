@@ -36,7 +36,7 @@ def test_everything_observed_is_read_back_as_it_was(tmp_path: Path) -> None:
                 stream("c2", [(0.1, b"data: {"), (0.2, b"}\n\n"), (0.25, b"data: [DONE]\n\n")]),
                 call("c3", request=b"long " * 400_000, upstream=()),
             ),
-            readings=(Reading("s", "before", "chat", "chat.fresh", 10**14, 1.5),),
+            readings=(Reading("s", "before", "chat", "chat.fresh", 10**30, 1.5),),
             missing=(("x", "balance"),),
             notes=("a note",),
         ),

@@ -22,7 +22,9 @@ from weighbridge.verification import verify
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole published claim: one small profile of the embedded pair."""
     folder = tmp_path_factory.mktemp("published")
-    done = command("run", "--profile", "openai-chat", "--out", str(folder))
+    done = command(
+        "run", "--profile", "openai-chat", "--out", str(folder), "--allure", str(folder / "allure")
+    )
     assert (folder / "report.json").exists(), done.out + done.err
     return folder
 
@@ -124,3 +126,19 @@ def test_judge_writes_every_view_from_a_record(claim: Path, tmp_path: Path) -> N
 def test_a_record_judged_again_gives_the_report_of_the_run(claim: Path) -> None:
     made = json.loads(report.serialised(judge_again(claim).document()))
     assert made == json.loads((claim / "report.json").read_text(encoding="utf-8"))
+
+
+def test_allure_results_of_the_session_name_the_verdicts_of_the_report(claim: Path) -> None:
+    document = json.loads((claim / "report.json").read_text(encoding="utf-8"))
+    alone = {row["id"]: row["verdict"] for row in document["requirements"] if len(row["checks"]) == 1}
+    judged = {row["id"] for row in document["requirements"] if row["checks"]}
+    seen: dict[str, set[str]] = {}
+    for path in (claim / "allure").glob("*-result.json"):
+        labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        verdict = next(label["value"] for label in labels if label["name"] == "verdict")
+        for label in labels:
+            if label["name"] == "story":
+                seen.setdefault(label["value"], set()).add(verdict)
+            assert label["name"] != "epic" or label["value"] == "openai-chat"
+    assert judged <= set(seen)
+    assert {id_: seen[id_] for id_ in alone} == {id_: {verdict} for id_, verdict in alone.items()}

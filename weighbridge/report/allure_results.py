@@ -7,12 +7,13 @@ as epic, feature and story, the exact verdict as a label of its own, and the exc
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from weighbridge.engine import Evidence
 from weighbridge.evidence import Call
@@ -81,7 +82,8 @@ def write(document: Mapping[str, Any], evidence: Evidence | None, folder: Path) 
     begun = int(datetime.fromisoformat(document["run"]["started"]).timestamp() * 1000)
     written: set[str] = set()
     for row in document["requirements"]:
-        shown = [ref for ref in row["evidence"] if ref in calls][:_MOST_ATTACHMENTS]
+        most = 1 if row["verdict"] == "pass" else _MOST_ATTACHMENTS
+        shown = [ref for ref in row["evidence"] if ref in calls][:most]
         attachments = []
         for ref in shown:
             source = f"{ref}-attachment.txt"
@@ -92,4 +94,4 @@ def write(document: Mapping[str, Any], evidence: Evidence | None, folder: Path) 
         for part in row["profiles"]:
             result = _result(document, row, part, attachments, begun)
             path = folder / f"{result['uuid']}-result.json"
-            path.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+            path.write_bytes(orjson.dumps(result))

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from weighbridge import __version__
 from weighbridge.capabilities import CAPABILITIES, capabilities
 from weighbridge.catalogue import EDITION
@@ -22,6 +24,7 @@ from weighbridge.plan import Plan
 from weighbridge.redaction import Secrets
 from weighbridge.report import money
 from weighbridge.report.curl import curl
+from weighbridge.requirement_texts import texts
 from weighbridge.target import Target
 from weighbridge.verdict import Verdict
 
@@ -88,6 +91,7 @@ def _count(usage: Mapping[str, Any], *names: str) -> int:
 
 def _row(result: RowResult, calls: Mapping[str, Call]) -> dict[str, Any]:
     row, finding = result.requirement, result.finding
+    told = texts(row)
     shown = next((calls[ref] for ref in finding.evidence if ref in calls), None)
     return {
         "id": row.id,
@@ -103,10 +107,10 @@ def _row(result: RowResult, calls: Mapping[str, Call]) -> dict[str, Any]:
         "message": finding.message,
         "required": finding.required,
         "observed": finding.observed,
-        "why": row.why,
-        "statement": row.statement,
+        "why": told.why,
+        "statement": told.statement,
         "sources": [{"document": source.document, "heading": source.heading} for source in row.sources],
-        "reading": row.reading,
+        "reading": told.reading,
         "needs": list(row.needs),
         "missing": finding.missing,
         "inside_scope": finding.inside_scope,
@@ -322,7 +326,10 @@ def replace_file(path: Path, data: bytes) -> None:
 
 def serialised(document: Mapping[str, Any]) -> bytes:
     """The report as the bytes of its file."""
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    try:
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a target that counts tokens beyond 64 bits
+        return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def write(document: Mapping[str, Any], path: Path) -> None:

@@ -1,0 +1,36 @@
+"""The texts of a requirement for people: one source for reports, `weighbridge explain` and docs/requirements.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weighbridge.catalogue import Requirement
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementTexts:
+    """A requirement in words, each on one line; `reading` is empty where the documents agree."""
+
+    statement: str
+    why: str
+    reading: str
+    source: str
+    needs: str
+    unchecked: str
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def texts(row: Requirement) -> RequirementTexts:
+    """The words for a requirement."""
+    sources = (f"{source.document}, {source.heading}".removesuffix(", ") for source in row.sources)
+    return RequirementTexts(
+        statement=_line(row.statement),
+        why=_line(row.why),
+        reading=_line(row.reading),
+        source="; ".join(sources),
+        needs=", ".join(row.needs) or "nothing but a key",
+        unchecked=_line(row.not_checked) or "no check judges it yet",
+    )
