@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.running import command
+from tests.core.running import ROOT, command
 from weighbridge import evidence_file
 from weighbridge.errors import ExitCode, UsageError
 from weighbridge.report import document as report
@@ -142,3 +142,21 @@ def test_allure_results_of_the_session_name_the_verdicts_of_the_report(claim: Pa
             assert label["name"] != "epic" or label["value"] == "openai-chat"
     assert judged <= set(seen)
     assert {id_: seen[id_] for id_ in alone} == {id_: {verdict} for id_, verdict in alone.items()}
+
+
+def test_the_commands_of_the_documentation_work(claim: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    lines = [
+        line.removeprefix("$ weighbridge ").split() for line in text.splitlines() if line.startswith("$ ")
+    ]
+    assert [line[0] for line in lines] == ["run", "judge", "verify", "compare"]
+    for name in ("my-run", "their-run"):
+        shutil.copytree(claim, tmp_path / name)
+    for words in lines:
+        if words[0] == "run":
+            offered = command("run", "--help", env={"COLUMNS": "200"}).out
+            assert [word for word in words if word.startswith("--") and word not in offered] == []
+            continue
+        done = command(*words, cwd=tmp_path)
+        assert done.code == 0, done.out + done.err
+    assert (tmp_path / "matrix.html").exists()

@@ -39,7 +39,10 @@ def _places(document: Mapping[str, Any]) -> tuple[str | None, dict[str, int]]:
     """The target file as it was named, and its lines; None where the target is no readable file."""
     path = Path(document["target"]["place"])
     try:
-        return path.as_posix(), surface_lines(path.read_text(encoding="utf-8"))
+        lines = surface_lines(path.read_text(encoding="utf-8"))
+        # Code scanning wants paths of the repository, which is where a CI job runs.
+        inside = path.is_absolute() and path.is_relative_to(Path.cwd())
+        return (path.relative_to(Path.cwd()) if inside else path).as_posix(), lines
     except (OSError, ValueError):
         return None, {}
 
