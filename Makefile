@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run fuzz-simulator test check contract prove litellm portkey bench docs changelog sbom hooks clean
+.PHONY: setup run fuzz-simulator test check contract prove kill-matrix soak litellm portkey bench docs changelog sbom hooks clean
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -36,6 +36,12 @@ contract: $(STAMP)  ## lint the OpenAPI description, generate clients from it (n
 
 prove: $(STAMP)  ## judge every deliberately wrong gateway
 	@$(BIN)/weighbridge prove --json reports/runs/kill-matrix.json $(ARGS)
+
+kill-matrix: prove  ## the same, and docs/kill-matrix.md from it
+	@$(BIN)/python -m weighbridge.kill_matrix reports/runs/kill-matrix.json
+
+soak: $(STAMP)  ## twenty whole runs of the right gateway: not one accusation
+	@$(BIN)/weighbridge prove --clean-runs 20 $(ARGS)
 
 litellm: $(STAMP)  ## judge a real LiteLLM proxy, installed into an environment of its own
 	@$(BIN)/python targets/litellm/gateway.py with -- $(BIN)/weighbridge run --target targets/litellm.yaml $(ARGS)

@@ -169,10 +169,16 @@ def prove(
         list[str] | None, typer.Option("--defect", help="prove only this defect (repeatable)")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the kill matrix here")] = None,
+    clean_runs: Annotated[
+        int, typer.Option("--clean-runs", min=0, help="instead: so many whole runs of the right gateway")
+    ] = 0,
 ) -> None:
     """Judge deliberately wrong gateways: each defect must be caught by the requirement it breaks."""
     from weighbridge.prove import prove as prove_defects
+    from weighbridge.soak import soak
 
+    if clean_runs:
+        raise typer.Exit(int(soak(clean_runs)))
     raise typer.Exit(int(prove_defects(tuple(defect or ()), json_file)))
 
 

@@ -10,10 +10,16 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: Held by the generator whose turn it is. Hypothesis parses source text, and CPython 3.11 counts the recursion of
+#: its parser for all threads together, so two generators at work at once end in "AST constructor recursion depth
+#: mismatch". A generator that waits for its call lets the others on.
+_TURN = threading.Lock()
 
 
 class RunEndedError(BaseException):
@@ -46,8 +52,14 @@ class Bridge:
         if self._closed:
             coroutine.close()
             raise RunEndedError
+        done = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        _TURN.release()
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            concurrent.futures.wait([done])
+        finally:
+            _TURN.acquire()
+        try:
+            return done.result()
         except concurrent.futures.CancelledError:
             raise RunEndedError from None
 
@@ -60,8 +72,13 @@ async def generate(function: Callable[[Bridge], None], *, budget: int) -> None:
         budget: calls that it may make; it looks at `Bridge.spent` and stops by itself.
     """
     bridge = Bridge(asyncio.get_running_loop(), budget)
+
+    def in_turn() -> None:
+        with _TURN:
+            function(bridge)
+
     try:
-        await asyncio.to_thread(function, bridge)
+        await asyncio.to_thread(in_turn)
     finally:
         bridge.close()
 

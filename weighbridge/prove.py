@@ -3,7 +3,8 @@
 Each gateway runs with a simulator in a worker process, two for each core, and is judged by every directed
 check of its surfaces.
 A defect is killed when a requirement that it names becomes `fail` (or `warn`, where that row is SHOULD);
-a benign variant is accused when any row becomes `fail`.
+a benign variant is accused when any row becomes `fail`. A whole matrix also shows which checks of MUST rows
+kill nothing at all; such a check proves nothing when it passes.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.report.console import Console
 from weighbridge.report.document import require_file, write
 from weighbridge.suite import Check, judge_directly, load_checks
-from weighbridge.verdict import Verdict
+from weighbridge.verdict import Level, Outcome, Verdict
 
 CLEAN = "clean"
+#: What a check finds of a gateway that breaks its row; an accepted alternative is a finding as well.
+_BITTEN = frozenset({Outcome.BROKEN, Outcome.ALTERNATIVE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Proof:
     Attributes:
         requirements: the rows that the defect names; empty for a variant and the clean gateway.
         broken: rows that became `fail` or `warn`, with their observation.
+        bit: ids of the checks that found it broken.
         stopped: why no verdict was reached, where preflight refused the gateway.
     """
 
@@ -57,6 +61,7 @@ class Proof:
     broken: Mapping[str, str]
     failed: tuple[str, ...]
     seconds: float
+    bit: tuple[str, ...] = ()
     stopped: str = ""
 
     @property
@@ -111,13 +116,14 @@ async def _prove_one(
     try:
         evidence = await _evidence(simulator_url, components, plan, checks)
     except WeighbridgeError as error:
-        return Proof(id_, title, kind, requirements, {}, (), time.monotonic() - began, str(error))
+        return Proof(id_, title, kind, requirements, {}, (), time.monotonic() - began, stopped=str(error))
     judgement = _judge(evidence, plan, checks)
     accused = {Verdict.FAIL, Verdict.WARN, Verdict.HARNESS_ERROR}
     broken = {row.requirement.id: row.finding.message for row in judgement.rows if row.verdict in accused}
     hard = {Verdict.FAIL, Verdict.HARNESS_ERROR}
     failed = tuple(row.requirement.id for row in judgement.rows if row.verdict in hard)
-    return Proof(id_, title, kind, requirements, broken, failed, time.monotonic() - began)
+    bit = {part.id for row in judgement.rows for part in row.checks if part.finding.outcome in _BITTEN}
+    return Proof(id_, title, kind, requirements, broken, failed, time.monotonic() - began, tuple(sorted(bit)))
 
 
 def _surfaces(requirements: tuple[str, ...]) -> frozenset[str] | None:
@@ -229,8 +235,26 @@ def _other(proof: Proof) -> str:
     return "nothing caught it"
 
 
-def matrix(proofs: Sequence[Proof]) -> dict[str, Any]:
-    """The kill matrix as data."""
+def toothless(proofs: Sequence[Proof]) -> list[str]:
+    """Directed checks of MUST rows that no defect makes fail. Meaningful for a whole matrix only."""
+    plan = _plan()
+    catalogue = load_catalogue()
+    must = {
+        (row, profile.surface)
+        for profile in (catalogue.profiles[name] for name in plan.profiles)
+        for row, level in profile.levels.items()
+        if level is Level.MUST
+    }
+    bit = {check for proof in proofs if proof.kind == "defect" for check in proof.bit}
+    return [
+        check.id
+        for check in _directed(plan)
+        if check.id not in bit and any((row, check.binding.surface) in must for row in check.binding.ids)
+    ]
+
+
+def matrix(proofs: Sequence[Proof], *, whole: bool = False) -> dict[str, Any]:
+    """The kill matrix as data; `whole` where every defect was judged."""
     defects = [proof for proof in proofs if proof.kind == "defect"]
     others = [proof for proof in proofs if proof.kind != "defect"]
     return {
@@ -240,6 +264,7 @@ def matrix(proofs: Sequence[Proof]) -> dict[str, Any]:
                 "title": proof.title,
                 "requirements": list(proof.requirements),
                 "killed_by": list(proof.killed_by),
+                "checks": list(proof.bit),
                 "also_broken": [row for row in proof.broken if row not in proof.requirements],
                 "verdict": "killed" if proof.good else "survived",
                 "message": proof.stopped or next(iter(proof.broken.values()), ""),
@@ -257,11 +282,12 @@ def matrix(proofs: Sequence[Proof]) -> dict[str, Any]:
         ],
         "survivors": [proof.id for proof in defects if not proof.good],
         "accused": [proof.id for proof in others if not proof.good],
+        "toothless": toothless(proofs) if whole else [],
     }
 
 
 def prove(ids: Sequence[str], json_file: Path | None) -> ExitCode:
-    """Judge defects and variants, print each, and fail if one survives or is accused.
+    """Judge defects and variants, print each; fail if one survives or is accused, or a MUST check kills nothing.
 
     Raises:
         UsageError: an unknown id, or a file that cannot be written.
@@ -271,7 +297,7 @@ def prove(ids: Sequence[str], json_file: Path | None) -> ExitCode:
     console = Console()
     began = time.monotonic()
     proofs = _run(ids, console)
-    document = matrix(proofs)
+    document = matrix(proofs, whole=not ids)
     if json_file is not None:
         write(document, json_file)
     killed = sum(1 for proof in proofs if proof.kind == "defect" and proof.good)
@@ -282,4 +308,7 @@ def prove(ids: Sequence[str], json_file: Path | None) -> ExitCode:
         f"{killed} of {defects} defects killed by the requirement they break; "
         f"{spared} of {len(document['variants'])} right gateways not accused; {time.monotonic() - began:.1f} s"
     )
-    return ExitCode.VIOLATION if document["survivors"] or document["accused"] else ExitCode.OK
+    for check in document["toothless"]:
+        console.line(f"FAIL {check} belongs to a MUST row, and no defect makes it fail")
+    bad = document["survivors"] or document["accused"] or document["toothless"]
+    return ExitCode.VIOLATION if bad else ExitCode.OK
