@@ -1,12 +1,14 @@
 """Chat requests on their way: what is changed or lost between the caller and the provider."""
 
+from typing import ClassVar
+
 from defects.definition import Defect
 from reference_gateway import Components
 from reference_gateway.chat_surface import ModelShelf
 from reference_gateway.config import ChatModel, Dialect, Surface
 from reference_gateway.failures import GatewayError, Kind
 from reference_gateway.jsonwire import JsonObject
-from reference_gateway.validation.chat import OpenAIChatValidator
+from reference_gateway.validation.chat import ClaudeChatValidator, OpenAIChatValidator
 
 
 def without(*names: str) -> Components:
@@ -56,6 +58,64 @@ class ForwardsGroup(OpenAIChatValidator):
         return dict(body)
 
 
+class PrefersItsOwn(OpenAIChatValidator):
+    """Overwrites what a caller chose with the defaults of the deployment."""
+
+    own: ClassVar[JsonObject] = {
+        "stop": ["<|end|>"],
+        "n": 1,
+        "seed": 0,
+        "tool_choice": "none",
+        "response_format": {"type": "text"},
+        "top_logprobs": 0,
+        "user": "gateway",
+        "parallel_tool_calls": True,
+        "temperature": 1,
+        "top_p": 1,
+    }
+
+    def forwarded(self, body: JsonObject) -> JsonObject:
+        forwarded = super().forwarded(body)
+        return forwarded | {name: value for name, value in self.own.items() if name in forwarded}
+
+
+class WarmerThanAsked(OpenAIChatValidator):
+    """Sets sampling for callers who set none."""
+
+    def forwarded(self, body: JsonObject) -> JsonObject:
+        own = {"temperature": 0.3, "top_p": 0.8, "frequency_penalty": 0.5, "presence_penalty": 0.5}
+        return {**own, **super().forwarded(body)}
+
+
+class ClaudeWarmerThanAsked(ClaudeChatValidator):
+    """Sets the temperature for callers who set none."""
+
+    def forwarded(self, body: JsonObject) -> JsonObject:
+        return {"temperature": 0.3, **super().forwarded(body)}
+
+
+class NamesToolsAnew(OpenAIChatValidator):
+    """Puts a prefix before the names of tools, which the caller then does not know."""
+
+    def forwarded(self, body: JsonObject) -> JsonObject:
+        forwarded = super().forwarded(body)
+        tools = [
+            {**tool, "function": {**tool["function"], "name": f"gw_{tool['function']['name']}"}}
+            if tool["type"] == "function"
+            else tool
+            for tool in forwarded.get("tools") or []
+        ]
+        return {**forwarded, "tools": tools} if tools else forwarded
+
+
+class TurnsReversed(OpenAIChatValidator):
+    """Sends the newest turn first."""
+
+    def forwarded(self, body: JsonObject) -> JsonObject:
+        forwarded = super().forwarded(body)
+        return {**forwarded, "messages": forwarded["messages"][::-1]}
+
+
 class AddsSystemPrompt(OpenAIChatValidator):
     """Puts a system message of its own before the caller's."""
 
@@ -95,6 +155,36 @@ class DefaultModel(ModelShelf):
 
 
 DEFECTS = (
+    Defect(
+        "gpt-defaults-of-its-own",
+        "Sampling that the caller left out reaches gpt-5.5 with values of the gateway",
+        ("GPT-03", "GPT-05", "GPT-06", "CREQ-11"),
+        lambda: Components(openai_validator=WarmerThanAsked),
+    ),
+    Defect(
+        "claude-default-of-its-own",
+        "A temperature that the caller left out reaches Claude with a value of the gateway",
+        ("CLA-10",),
+        lambda: Components(claude_validator=ClaudeWarmerThanAsked),
+    ),
+    Defect(
+        "options-overwritten",
+        "Options of the caller are overwritten with those of the deployment",
+        ("GPT-10", "GPT-12", "GPT-14", "GPT-15", "GPT-16", "GPT-17", "GPT-18", "CREQ-24"),
+        lambda: Components(openai_validator=PrefersItsOwn),
+    ),
+    Defect(
+        "tools-renamed",
+        "Tools reach the provider under other names",
+        ("GPT-13",),
+        lambda: Components(openai_validator=NamesToolsAnew),
+    ),
+    Defect(
+        "turns-reversed",
+        "A conversation reaches the provider backwards",
+        ("CREQ-07",),
+        lambda: Components(openai_validator=TurnsReversed),
+    ),
     Defect(
         "max-tokens-dropped",
         "`max_tokens` does not reach the provider",

@@ -69,6 +69,25 @@ class RefusesIdempotencyKeys(TaskService):
         return await super().submit(account, endpoint, body, idempotency_key)
 
 
+class MergesEqualBodies(TaskService):
+    """Takes an equal body of the same account for a repetition, whatever its headers say."""
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, bytes], Task]:
+        return {}
+
+    async def submit(
+        self, account: Account, endpoint: str, body: JsonObject, idempotency_key: str | None
+    ) -> Task:
+        place = (account.id, endpoint, encode(body))
+        if place in self._known:
+            return self._known[place]
+        task = await super().submit(account, endpoint, body, idempotency_key)
+        if len(self._known) < _KEYS_KEPT:
+            self._known[place] = task
+        return task
+
+
 class ReusesIds(TaskService):
     """A task of the same second gets the id of the one before it."""
 
@@ -219,6 +238,12 @@ DEFECTS = (
         "A submission with an Idempotency-Key is refused",
         ("TIDM-01",),
         lambda: Components(task_service=RefusesIdempotencyKeys),
+    ),
+    Defect(
+        "equal-bodies-merged",
+        "A second submission with an equal body gets the first one's task",
+        ("TIDM-06", "TIDM-02", "TIDM-04"),
+        lambda: Components(task_service=MergesEqualBodies),
     ),
     Defect(
         "task-id-repeats",

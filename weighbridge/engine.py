@@ -249,11 +249,12 @@ async def run_probes(
         report(len(observations), len(wanted), probe.name)
 
     async def all_stages() -> None:
-        for stage in Stage:
-            async with asyncio.TaskGroup() as group:
-                for probe in wanted:
-                    if probe.stage is stage:
-                        group.create_task(one(probe), name=probe.name)
+        async with shared.lag.running():
+            for stage in Stage:
+                async with asyncio.TaskGroup() as group:
+                    for probe in wanted:
+                        if probe.stage is stage:
+                            group.create_task(one(probe), name=probe.name)
 
     work = asyncio.create_task(all_stages(), name="probes")
     end = asyncio.create_task(shared.pulse.dead(), name="pulse")

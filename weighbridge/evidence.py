@@ -187,6 +187,7 @@ class Call:
         role: role of the model in the target file (`openai`, `anthropic`, `image`), if any.
         upstream: the calls that the simulator saw under the same id; None when not wired.
         retried: an unprovoked 429 preceded this exchange (its id).
+        lag: seconds for which our own event loop stood still at the longest meanwhile; what arrived then is read late.
         contention: sent to contend with others (a burst, a race, many at once), and not for its own answer.
         cut: the record keeps only the beginning of a body, so it cannot be judged again.
     """
@@ -203,6 +204,7 @@ class Call:
     retried: str | None = None
     contention: bool = False
     cut: bool = False
+    lag: float = 0.0
 
     @cached_property
     def situations(self) -> frozenset[str]:

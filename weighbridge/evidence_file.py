@@ -106,6 +106,7 @@ def _call(call: Call, tables: TableWriter) -> dict[str, Any]:
         "streamed": call.streamed,
         "retried": call.retried,
         "contention": call.contention,
+        "lag": call.lag,
         "upstream": None if call.upstream is None else [_upstream(item, tables) for item in call.upstream],
         "exchange": {
             "id": seen.id,
@@ -156,6 +157,7 @@ def _uncall(raw: Mapping[str, Any], tables: TableReader) -> Call:
         else tuple(_unupstream(item, tables) for item in raw["upstream"]),
         retried=raw["retried"],
         contention=raw.get("contention", False),
+        lag=raw.get("lag", 0.0),
         cut=tables.is_cut(request["body"]) or (answer is not None and tables.is_cut(answer["body"])),
     )
 

@@ -120,8 +120,9 @@ class Sender(Purse):
             await asyncio.sleep(_back_off(seen))
             seen = await self._exchange(request, id_, pace, leave, provoked=silent)
         call = self._call(seen, situation, surface, role, who, scenario, streamed=streamed, retried=retried)
-        if contention:
-            call = replace(call, contention=True)
+        lag = self.shared.lag.longest(self.shared.epoch + seen.started)
+        if contention or lag:
+            call = replace(call, contention=contention, lag=lag)
         if keep:
             self.calls.append(call)
         return call

@@ -14,6 +14,7 @@ from weighbridge.capabilities import Capability, capabilities
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Call, Exchange, Reading, RunFacts
 from weighbridge.hooks import HookRunner
+from weighbridge.lag import LagMeter
 from weighbridge.leases import Pace, SharedLock
 from weighbridge.pulse import Pulse
 from weighbridge.redaction import Secrets
@@ -38,6 +39,7 @@ class Shared:
     concurrency: asyncio.Semaphore
     ids: Callable[[], str]
     explore: bool = False
+    lag: LagMeter = field(default_factory=LagMeter)
     principals: dict[str, SharedLock] = field(default_factory=dict)
     models: dict[str, SharedLock] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)

@@ -68,6 +68,12 @@ def test_missing_and_invalid_key_are_401(judge: Judge, chat_bad_keys: Observatio
     judge.settle(*over(chat_bad_keys, ("no-key", "unknown-key"), errors.status(401)))
 
 
+@requirement("CERR-401-1", surface="chat")
+def test_refused_key_is_told_in_the_envelope(judge: Judge, chat_bad_keys: Observation) -> None:
+    """SDKs take the text of their authentication error from there."""
+    judge.settle(*over(chat_bad_keys, ("no-key", "unknown-key"), errors.has_error_object))
+
+
 @requirement("AUTH-03", "CERR-401-1", surface="chat", widens=True)
 def test_revoked_key_is_refused(judge: Judge, chat_bad_keys: Observation) -> None:
     """Revoking is what a customer does when a key has leaked; it must work at once."""

@@ -230,6 +230,31 @@ def test_reasoning_effort_passes_through(judge: Judge, chat_requests: Observatio
     judge.settle(*over(chat_requests, ("pass-through",), posts.passes_through("reasoning_effort")))
 
 
+@requirement("CREQ-11", surface="chat", widens=True)
+def test_top_p_defaults_to_1(judge: Judge, chat_replies: Observation) -> None:
+    """A default of the gateway's own changes every answer of those who set nothing."""
+    judge.each(chat_replies.where("plain"), posts.defaults_arrive(top_p=1))
+
+
+@requirement("CLA-10", surface="chat", widens=True)
+def test_claude_temperature_defaults_to_1(judge: Judge, chat_replies: Observation) -> None:
+    """The same on the Claude models."""
+    judge.each(chat_replies.where("plain", role="anthropic"), posts.defaults_arrive(temperature=1))
+
+
+@requirement("GPT-03", surface="chat", widens=True)
+def test_gpt_temperature_defaults_to_1(judge: Judge, chat_replies: Observation) -> None:
+    """The same on gpt-5.5."""
+    judge.each(chat_replies.where("plain", role="openai"), posts.defaults_arrive(temperature=1))
+
+
+@requirement("GPT-05", "GPT-06", surface="chat", widens=True)
+def test_penalties_default_to_0(judge: Judge, chat_replies: Observation) -> None:
+    """A penalty that nobody asked for makes a model avoid its own words."""
+    rule = posts.defaults_arrive(frequency_penalty=0, presence_penalty=0)
+    judge.each(chat_replies.where("plain", role="openai"), rule)
+
+
 @requirement("CREQ-07", surface="chat")
 def test_turns_arrive_in_order(judge: Judge, chat_requests: Observation) -> None:
     """The last turn is the one to answer."""
@@ -255,6 +280,12 @@ def test_unknown_model_is_refused(judge: Judge, chat_bad_requests: Observation) 
     judge.settle(*over(chat_bad_requests, ("unknown-model",), errors.refused))
 
 
+@requirement("CREQ-02", surface="chat")
+def test_unknown_model_is_told_in_the_envelope(judge: Judge, chat_bad_requests: Observation) -> None:
+    """The message says which name is wrong, and clients read it there."""
+    judge.settle(*over(chat_bad_requests, ("unknown-model",), errors.has_error_object))
+
+
 @requirement("CREQ-03", surface="chat")
 def test_missing_messages_is_400(judge: Judge, chat_bad_requests: Observation) -> None:
     """Nothing to answer."""
@@ -271,6 +302,12 @@ def test_top_p_out_of_range_is_400(judge: Judge, chat_bad_requests: Observation)
 def test_malformed_json_is_400(judge: Judge, chat_bad_requests: Observation) -> None:
     """A 500 would be retried for ever."""
     judge.settle(*over(chat_bad_requests, ("malformed-json",), errors.status(400)))
+
+
+@requirement("CREQ-19", surface="chat")
+def test_malformed_json_is_told_in_the_envelope(judge: Judge, chat_bad_requests: Observation) -> None:
+    """Parsers of frameworks answer in a form of their own, before the gateway has a say."""
+    judge.settle(*over(chat_bad_requests, ("malformed-json",), errors.has_error_object))
 
 
 @requirement("CREQ-20", surface="chat")

@@ -78,21 +78,29 @@ def test_price_follows_the_count(judge: Judge, task_counted_prices: Observation)
 
 
 @requirement("TBIL-04", surface="tasks")
-def test_failed_task_is_refunded(judge: Judge, task_failures: Observation) -> None:
+def test_failed_task_is_refunded(
+    judge: Judge, task_failures: Observation, task_lifecycles: Observation
+) -> None:
     """Callers resubmit on failure and would pay for every attempt."""
     found = _accepted(task_failures, "failed")
-    each = (tasks_credits.given_back(task_failures, "failed", role) for role in _roles(found))
+    each = (
+        tasks_credits.given_back(task_failures, "failed", role, task_lifecycles) for role in _roles(found)
+    )
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
 @requirement("TBIL-05", surface="tasks")
-def test_refund_is_there_when_failed_is_seen(judge: Judge, task_failures: Observation) -> None:
+def test_refund_is_there_when_failed_is_seen(
+    judge: Judge, task_failures: Observation, task_lifecycles: Observation
+) -> None:
     """Clients resubmit at that moment and need the credits back to do so."""
     findings: list[Finding] = []
     for name in ("failed", "moderated"):
         found = _accepted(task_failures, name)
         watched = tasks_credits.watched(task_failures, name, _roles(found))
-        findings += [tasks_credits.refunded_when_seen(task_failures, name, role) for role in watched]
+        findings += [
+            tasks_credits.refunded_when_seen(task_failures, name, role, task_lifecycles) for role in watched
+        ]
         findings += [found] if isinstance(found, Finding) else []
     judge.settle(*findings)
 
@@ -109,21 +117,25 @@ def test_refund_does_not_wait_for_a_poll(
 
 
 @requirement("TBIL-07", surface="tasks")
-def test_refund_comes_once(judge: Judge, task_failures: Observation) -> None:
+def test_refund_comes_once(judge: Judge, task_failures: Observation, task_lifecycles: Observation) -> None:
     """A refund per poll lets anyone print money."""
     findings: list[Finding] = []
     for name in ("failed", "moderated"):
         found = _accepted(task_failures, name)
-        findings += [tasks_credits.refunded_once(task_failures, name, role) for role in _roles(found)]
+        findings += [
+            tasks_credits.refunded_once(task_failures, name, role, task_lifecycles) for role in _roles(found)
+        ]
         findings += [found] if isinstance(found, Finding) else []
     judge.settle(*findings)
 
 
 @requirement("TBIL-08", surface="tasks")
-def test_refund_equals_the_debit(judge: Judge, task_failures: Observation) -> None:
+def test_refund_equals_the_debit(
+    judge: Judge, task_failures: Observation, task_lifecycles: Observation
+) -> None:
     """A partial refund is a hidden charge for failures."""
     found = _accepted(task_failures, "failed")
-    each = (tasks_credits.restored(task_failures, "failed", role) for role in _roles(found))
+    each = (tasks_credits.restored(task_failures, "failed", role, task_lifecycles) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
@@ -139,12 +151,14 @@ def test_concurrent_polls_cause_one_refund(
 
 
 @requirement("TBIL-11", surface="tasks")
-def test_failures_cost_nothing(judge: Judge, task_failures: Observation) -> None:
+def test_failures_cost_nothing(
+    judge: Judge, task_failures: Observation, task_lifecycles: Observation
+) -> None:
     """Image pages promise that moderated requests are not charged, and failures never are."""
     findings: list[Finding] = []
     for name in FAILURES:
         tried = [call.role for call in task_failures.where(name)]
-        each = [tasks_credits.failure_is_free(task_failures, name, role) for role in tried]
+        each = [tasks_credits.failure_is_free(task_failures, name, role, task_lifecycles) for role in tried]
         findings += each or [tasks_credits.nothing_accepted(task_failures, name)]
     judge.settle(*findings)
 

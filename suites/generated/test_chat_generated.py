@@ -21,3 +21,9 @@ def test_every_answer_is_documented(judge: Judge, chat_generated: Observation) -
 def test_books_agree_after_every_step(judge: Judge, chat_books: Observation) -> None:
     """Money is lost in sequences that no single test walks through."""
     judge.settle(*books.books_agree(chat_books, judge.facts))
+
+
+@requirement("FUZZ-CHAT-04", surface="chat", generated=True)
+def test_invalid_requests_never_crash_the_target(judge: Judge, chat_generated: Observation) -> None:
+    """What a caller got wrong is the caller's to mend, and a 5xx says the opposite."""
+    judge.each(chat_generated.where("generated-invalid"), generated.no_server_error_though_invalid)

@@ -13,9 +13,20 @@ def test_ten_requests_in_a_second_are_served(judge: Judge, task_at_limit: Observ
 
 
 @requirement("TRAT-02", surface="tasks")
-def test_more_than_the_limit_is_429(judge: Judge, task_poll_burst: Observation) -> None:
-    """A limit that is not enforced lets one client slow down all others."""
-    judge.settle(tasks_limits.some_refused(task_poll_burst, "burst:poll"))
+def test_more_than_the_limit_is_429(
+    judge: Judge, task_poll_burst: Observation, task_balance_burst: Observation
+) -> None:
+    """A limit that is not enforced lets one client slow down all others, whatever it asks for."""
+    judge.settle(
+        tasks_limits.some_refused(task_poll_burst, "burst:poll"),
+        tasks_limits.some_refused(task_balance_burst, "burst:balance:read"),
+    )
+
+
+@requirement("TRAT-02", surface="tasks", widens=True)
+def test_more_submissions_than_the_limit_meet_429(judge: Judge, task_submit_burst: Observation) -> None:
+    """The requests that cost money are those that a limit is for."""
+    judge.settle(tasks_limits.some_refused(task_submit_burst, "burst"))
 
 
 @requirement("TRAT-09", surface="tasks")

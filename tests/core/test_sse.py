@@ -1,6 +1,11 @@
 """The SSE parser gives the same events however the bytes are cut, and follows the WHATWG grammar."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from weighbridge.sse import MAX_LINE, Event, Parser, parse
 
@@ -68,3 +73,54 @@ def test_a_line_without_end_is_bounded() -> None:
 def test_nothing_comes_from_nothing() -> None:
     assert parse([]) == ()
     assert Event(0.0) == Event(0.0)
+
+
+LINES = st.sampled_from(
+    [
+        b"data: a", b"data:", b"data", b"data:  two", "data: 東🚚".encode(), b"event: ping", b"event", b"id: 7",
+        b"id: a\0b", b"retry: 10", b"retry: 1x", b": comment", b":", b"", b"nonsense: x", b"data: \xff\xfe",
+        b"data: x:y", b"\xef\xbb\xbfdata: b",
+    ]
+)  # fmt: skip
+STREAMS = st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r", b"\r\n"])), max_size=14)
+
+
+@given(parts=STREAMS, mark=st.booleans(), tail=st.sampled_from([b"", b"data: rest", b"\r"]), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_any_way_to_cut_any_stream_gives_the_same_events(
+    parts: list[tuple[bytes, bytes]], mark: bool, tail: bytes, data: st.DataObject
+) -> None:
+    whole = (b"\xef\xbb\xbf" if mark else b"") + b"".join(line + end for line, end in parts) + tail
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=6)))
+    pieces = [whole[start:end] for start, end in pairwise([0, *cuts, len(whole)])]
+    expected = [replace(event, at=0.0) for event in parse([(0.0, whole)])]
+    assert [
+        replace(event, at=0.0) for event in parse((float(n), part) for n, part in enumerate(pieces))
+    ] == expected
+
+
+@given(parts=STREAMS)
+@settings(max_examples=200, deadline=None)
+def test_a_stream_means_the_same_under_every_line_end(parts: list[tuple[bytes, bytes]]) -> None:
+    """By an oracle that shares nothing with the parser: whole lines, split before any byte is fed."""
+    lines = [line for line, _ in parts]
+    if lines and lines[0].startswith(b"\xef\xbb\xbf"):
+        lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+    said: list[tuple[str, str]] = []
+    name = ""
+    held: list[str] = []
+    for line in lines:
+        text = line.decode("utf-8", errors="replace")
+        field, _, value = text.partition(":")
+        value = value.removeprefix(" ")
+        if not text:
+            said += [(name, "\n".join(held))] if held else []
+            name, held = "", []
+        elif field == "data":
+            held.append(value)
+        elif field == "event":
+            name = value
+    for end in (b"\n", b"\r", b"\r\n"):
+        stream = b"".join(line + end for line, _ in parts)
+        events = [event for event in parse([(0.0, stream)]) if event.complete and event.data is not None]
+        assert [(event.name, event.data) for event in events] == said

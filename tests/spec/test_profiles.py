@@ -129,9 +129,19 @@ def test_generic_profiles_hold_no_vendor_s_own_rows(rows: Rows, profiles: Profil
         ]
 
 
+#: In the catalogue and in every report, and scored by the next edition only.
+NEXT_EDITION = {
+    "FUZZ-CHAT-04",
+    *(f"FUZZ-MSG-0{number}" for number in (1, 2, 3)),
+    *(f"FUZZ-AIML-0{number}" for number in (1, 2, 3)),
+    *(f"FUZZ-TASK-0{number}" for number in (2, 3, 4)),
+}
+
+
 def test_sizes_of_the_profiles_are_those_of_the_edition(rows: Rows, profiles: Profiles) -> None:
     """A changed number is a changed claim; it belongs to a new edition."""
-    assert {name: len(members(name, rows, profiles)) for name in profiles} == {
+    assert set(rows) >= NEXT_EDITION
+    assert {name: len(set(members(name, rows, profiles)) - NEXT_EDITION) for name in profiles} == {
         "openai-chat": 66,
         "anthropic-messages": 43,
         "reapi-chat": 195,

@@ -77,19 +77,19 @@ def _finding(case: Case, ok: bool, required: str, observed: str) -> Finding:
     )
 
 
-def _resolution(facts: RunFacts) -> int:
+def resolution_of(facts: RunFacts) -> int:
     """Pico-dollars of the smallest change that the dollar balance shows."""
     return facts.resolution.get("chat", facts.resolution.get("messages", 1))
 
 
 def _same(one: int, other: int, facts: RunFacts) -> bool:
     """Whether a balance of this resolution shows two amounts as one; exact where every step is shown."""
-    return abs(one - other) < _resolution(facts)
+    return abs(one - other) < resolution_of(facts)
 
 
 def unseen_charge(case: Case, expected: int, facts: RunFacts) -> Finding | None:
     """Why a charge of this size cannot be told from rounding, or None if it can."""
-    resolution = _resolution(facts)
+    resolution = resolution_of(facts)
     if expected < MIN_STEPS * resolution:
         return Finding(
             Outcome.NOT_VERIFIED,
@@ -406,7 +406,7 @@ def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> l
             else unseen_charge(case, expected, facts)
             or _finding(
                 case,
-                -_resolution(facts) < case.charged < expected + _resolution(facts),
+                -resolution_of(facts) < case.charged < expected + resolution_of(facts),
                 f"at most {usd(expected)}",
                 f"{usd(case.charged)} charged",
             )

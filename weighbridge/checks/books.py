@@ -1,16 +1,20 @@
 """The books of one account as a history: what was invoked, how it ended, what each reading may show.
 
-An operation is ok (charged its price), error (charged nothing) or indeterminate (between both). From
-them follow a lower and an upper bound for the money gone at any reading; a reading outside is broken.
+An operation is ok (charged its price), error (charged nothing) or indeterminate (between both). From them
+follow a lower and an upper bound for the money gone at any reading. Where a reading leaves them, the difference
+is classed by what it amounts to, and later readings are held against the books as they then stand, so that one
+mistake is reported once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
-from weighbridge.checks.billing import usage_of
+from weighbridge.checks.billing import resolution_of, usage_of
 from weighbridge.checks.findings import needs
 from weighbridge.checks.streams import read
 from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
@@ -49,6 +53,44 @@ def state_of(call: Call) -> State:
     return State.OK
 
 
+class Kind(StrEnum):
+    """What is wrong with an amount."""
+
+    MISSING = "missing"  # a served call was not charged
+    DUPLICATED = "duplicated"  # a price was taken twice
+    CHARGED_THOUGH_FAILED = "charged though failed"
+    ORPHAN = "orphan"  # money moved though nothing was invoked since the last reading
+    WRONG_AMOUNT = "wrong amount"
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """Money that the history does not explain: `amount` is positive where too much is gone."""
+
+    kind: Kind
+    amount: int
+    reading: Reading
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Money that was put in, in pico-dollars, and when that began."""
+
+    at: float
+    amount: int
+
+
+#: A note of a probe about money that it added: `added:LABEL<TAB>AT<TAB>PICO-DOLLARS`.
+ADDED = "added:"
+
+
+def additions(notes: Iterable[str], label: str) -> list[Addition]:
+    """What a probe noted about one account."""
+    found = (note.removeprefix(ADDED).split("\t") for note in notes if note.startswith(ADDED))
+    return [Addition(float(at), int(amount)) for name, at, amount in found if name == label]
+
+
 def operations(calls: Sequence[Call], facts: RunFacts) -> list[Operation] | Finding:
     """The operations of a history, priced by the rate card, or what is missing to price them."""
     done = []
@@ -64,37 +106,108 @@ def operations(calls: Sequence[Call], facts: RunFacts) -> list[Operation] | Find
     return done
 
 
-def ledger_findings(calls: Sequence[Call], readings: Sequence[Reading], facts: RunFacts) -> Finding:
-    """Whether every reading of an account lies within what its history allows."""
+def discrepancies(
+    history: Sequence[Operation],
+    readings: Sequence[Reading],
+    added: Sequence[Addition] = (),
+    resolution: int = 1,
+) -> list[Discrepancy]:
+    """Where the readings leave the bounds that the history sets, each difference once.
+
+    Args:
+        history: the operations of the account.
+        readings: in the order in which they were taken; the first one is the start.
+        added: money that was put in.
+        resolution: differences below it cannot be seen, in pico-dollars.
+    """
+    found: list[Discrepancy] = []
+    start, known = readings[0], 0
+    for before, reading in pairwise(readings):
+        past = [item for item in history if item.call.exchange.started < reading.at]
+        low = sum(item.price for item in past if item.state is State.OK)
+        high = low + sum(item.price for item in past if item.state is State.INDETERMINATE)
+        gone = start.amount - reading.amount + sum(one.amount for one in added if one.at < reading.at) - known
+        amount = min(gone - low, 0) or max(gone - high, 0)
+        if abs(amount) < resolution:
+            continue
+        known += amount
+        recent = [item for item in past if _ended(item.call) > before.at]
+        found.append(
+            Discrepancy(
+                _kind(amount, past, recent, resolution),
+                amount,
+                reading,
+                tuple(item.call for item in recent[-3:]),
+            )
+        )
+    return found
+
+
+def _ended(call: Call) -> float:
+    return call.exchange.started + call.exchange.ended_at
+
+
+def _kind(amount: int, past: Sequence[Operation], recent: Sequence[Operation], resolution: int) -> Kind:
+    """What a difference amounts to, by the prices of what was invoked."""
+
+    def is_price(state: State, among: Sequence[Operation]) -> bool:
+        return any(abs(abs(amount) - item.price) < resolution for item in among if item.state is state)
+
+    if not recent:
+        return Kind.ORPHAN
+    if amount < 0:
+        return Kind.MISSING if is_price(State.OK, past) else Kind.WRONG_AMOUNT
+    if is_price(State.ERROR, recent):
+        return Kind.CHARGED_THOUGH_FAILED
+    if is_price(State.OK, past) or is_price(State.INDETERMINATE, past):
+        return Kind.DUPLICATED
+    return Kind.WRONG_AMOUNT
+
+
+def ledger_findings(
+    calls: Sequence[Call], readings: Sequence[Reading], facts: RunFacts, notes: Iterable[str] = ()
+) -> Finding:
+    """Whether every reading of an account lies within what its history allows; the differences by class."""
     if len(readings) < 2:
         return needs("balance")
     history = operations(calls, facts)
     if isinstance(history, Finding):
         return history
-    start = readings[0].amount
-    for reading in readings[1:]:
-        past = [item for item in history if item.call.exchange.started < reading.at]
-        low = sum(item.price for item in past if item.state is State.OK)
-        high = low + sum(item.price for item in past if item.state is State.INDETERMINATE)
-        gone = start - reading.amount
-        if not low <= gone <= high:
-            told = " then ".join(f"{item.call.exchange.status or item.call.exchange.ending}" for item in past)
-            return Finding(
-                Outcome.BROKEN,
-                f"{usd(low)} gone" if low == high else f"between {usd(low)} and {usd(high)} gone",
-                f"{usd(gone)} gone after {len(past)} calls ({told})",
-                tuple(item.call.id for item in past[-3:]),
-            )
-    return Finding(Outcome.MET, "every reading is what the history allows", f"{len(readings)} readings", ())
+    added = additions(notes, readings[0].situation)
+    wrong = discrepancies(history, readings, added, resolution_of(facts))
+    required = "every reading is what the history allows"
+    if not wrong:
+        states = Counter(item.state.value for item in history)
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        return Finding(Outcome.MET, required, f"{len(readings)} readings; {told or 'nothing invoked'}", ())
+    return Finding(Outcome.BROKEN, required, _told(wrong, history), tuple(call.id for call in wrong[0].calls))
+
+
+def _told(wrong: Sequence[Discrepancy], history: Sequence[Operation]) -> str:
+    """Counts by class, then the first and the worst."""
+    counts = Counter(item.kind.value for item in wrong)
+    first, worst = wrong[0], max(wrong, key=lambda item: abs(item.amount))
+    past = [item for item in history if item.call.exchange.started < first.reading.at]
+    course = " then ".join(f"{item.call.exchange.status or item.call.exchange.ending}" for item in past)
+    parts = [
+        ", ".join(f"{count} {kind}" for kind, count in counts.items()),
+        f"first: {_amount(first)} after {len(past)} calls ({course})",
+    ]
+    return "; ".join([*parts, f"worst: {_amount(worst)}"] if worst is not first else parts)
+
+
+def _amount(item: Discrepancy) -> str:
+    direction = "too much" if item.amount > 0 else "too little"
+    return f"{usd(abs(item.amount))} {direction} gone, {item.kind.value}"
 
 
 def books_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
-    """One finding for each generated account."""
+    """One finding for each account of the observation."""
     labels = dict.fromkeys(reading.situation for reading in observation.readings)
     findings = []
     for label in labels:
         calls = [call for call in observation.calls if call.situation == label]
         readings = [reading for reading in observation.readings if reading.situation == label]
         if calls:
-            findings.append(ledger_findings(calls, readings, facts))
+            findings.append(ledger_findings(calls, readings, facts, observation.notes))
     return findings

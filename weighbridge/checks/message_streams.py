@@ -22,6 +22,7 @@ from weighbridge.checks.findings import (
     unjudged,
 )
 from weighbridge.checks.message_events import BLOCK_EVENTS, DONE, Breach, State, Transcript, read
+from weighbridge.checks.streams import read_late
 from weighbridge.evidence import Call, Ending, header
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding
@@ -218,7 +219,8 @@ def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
     deltas = stream.of("content_block_delta")
     spread = deltas[-1].at - deltas[0].at if deltas else 0.0
     produced = (call.scenario.gap_ms or 0) * ((call.scenario.chunks or 1) - 1)
-    return holds(
+    late = read_late(call, spread, produced / 1000)
+    return late or holds(
         call,
         spread >= tolerances.RELAY_SHARE * produced / 1000,
         "events are relayed as they are produced",

@@ -146,6 +146,25 @@ def settings_arrive(*names: str) -> Rule:
     return rule
 
 
+def defaults_arrive(**defaults: float) -> Rule:
+    """Settings that the caller left out stay out on the way, or arrive with their documented defaults."""
+    required = ", ".join(f"{name} left out or {value:g}" for name, value in defaults.items())
+
+    @_upstream_body
+    def rule(call: Call, _post: UpstreamCall, body: Any) -> Finding:
+        sent = json.loads(call.exchange.request.body)
+        odd = {
+            name: body[name]
+            for name, value in defaults.items()
+            if name not in sent and body.get(name) is not None and body[name] != value
+        }
+        return holds(
+            call, not odd, f"{required}, where the caller sets none", f"{odd or 'so it is'} upstream"
+        )
+
+    return rule
+
+
 def passes_through(*names: str) -> Rule:
     """Members of the request arrive upstream with equal values; numbers compare by value.
 

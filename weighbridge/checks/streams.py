@@ -358,6 +358,13 @@ def no_usage(call: Call, stream: Transcript) -> Finding:
     )
 
 
+def read_late(call: Call, spread: float, produced: float) -> Finding | None:
+    """Why the pace says nothing: we stood still ourselves, long enough to make the difference; else None."""
+    if spread >= tolerances.RELAY_SHARE * produced or spread + call.lag < tolerances.RELAY_SHARE * produced:
+        return None
+    return unjudged(call, f"our own process stood still for {call.lag * 1000:.0f} ms meanwhile")
+
+
 @on_stream
 def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
     """Pieces arrive as the provider makes them, not all at the end."""
@@ -365,7 +372,8 @@ def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
         return needs("upstream")
     spread = stream.chunks[-1].at - stream.chunks[0].at if stream.chunks else 0.0
     produced = (call.scenario.gap_ms or 0) * ((call.scenario.chunks or 1) - 1) / 1000
-    return holds(
+    late = read_late(call, spread, produced)
+    return late or holds(
         call,
         spread >= tolerances.RELAY_SHARE * produced,
         "pieces are relayed as they are produced",

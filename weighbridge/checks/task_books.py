@@ -7,11 +7,12 @@ to complete, its price; scripted to fail and not seen yet, between nothing and i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from weighbridge.checks.books import additions
 from weighbridge.checks.findings import member, needs
-from weighbridge.evidence import Call, Observation, Reading, RunFacts
+from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
 from weighbridge.verdict import Finding, Outcome
 
 
@@ -43,11 +44,15 @@ def bounds(calls: Sequence[Call], at: float, prices: dict[str, int]) -> Bounds |
     low = high = 0
     for call in _submissions(calls):
         task = member(call.exchange.json, "id")
-        if call.exchange.started > at or not call.exchange.ok or not isinstance(task, str):
+        lost = call.exchange.ending is Ending.LEFT
+        if call.exchange.started > at or not (lost or (call.exchange.ok and isinstance(task, str))):
             continue
         price = prices.get(call.model or "")
         if price is None or call.scenario is None:
             return needs("rates" if price is None else "upstream")
+        if lost:  # whether it was accepted nobody knows, so it may have cost its price or nothing
+            high += price
+            continue
         if _seen_failed(calls, task, at):
             continue
         high += price
@@ -56,16 +61,20 @@ def bounds(calls: Sequence[Call], at: float, prices: dict[str, int]) -> Bounds |
     return Bounds(low, high)
 
 
-def credit_finding(calls: Sequence[Call], readings: Sequence[Reading], facts: RunFacts) -> Finding:
+def credit_finding(
+    calls: Sequence[Call], readings: Sequence[Reading], facts: RunFacts, notes: Iterable[str] = ()
+) -> Finding:
     """Whether every reading of an account lies within what its tasks allow."""
     if len(readings) < 2:
         return needs("balance")
     start = readings[0].amount
+    added = additions(notes, readings[0].situation)
     for reading in readings[1:]:
         allowed = bounds(calls, reading.at, facts.task_prices)
         if isinstance(allowed, Finding):
             return allowed
-        gone = start - reading.amount
+        put_in = sum(one.amount for one in added if one.at < reading.at)
+        gone = start - reading.amount + put_in
         if not allowed.low <= gone <= allowed.high:
             past = [call for call in _submissions(calls) if call.exchange.started <= reading.at]
             told = ", ".join((call.scenario.outcome or "?") if call.scenario else "refused" for call in past)
@@ -87,5 +96,5 @@ def credits_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
         calls = [call for call in observation.calls if call.situation.partition(":")[0] == label]
         if _submissions(calls):
             readings = [reading for reading in observation.readings if reading.situation == label]
-            findings.append(credit_finding(calls, readings, facts))
+            findings.append(credit_finding(calls, readings, facts, observation.notes))
     return findings

@@ -204,7 +204,7 @@ def _of_a_debit(found: Finding, role: str | None, *observations: Observation) ->
     )
 
 
-def given_back(observation: Observation, situation: str, role: str | None) -> Finding:
+def given_back(observation: Observation, situation: str, role: str | None, *others: Observation) -> Finding:
     """Something of the debit came back."""
     debit = change(observation, situation, role, "before", "submitted")
     left = change(observation, situation, role, "before", "final")
@@ -215,17 +215,19 @@ def given_back(observation: Observation, situation: str, role: str | None) -> Fi
     seen = f"{_say(debit.taken)} at submission, {_say(left.taken)} in the end ({situation}, {role})"
     ok = left.taken <= 0 or left.taken < debit.taken
     found = judge(ok, "the debit of a failed task is given back", seen, left.evidence)
-    return _of_a_debit(found, role, observation)
+    return _of_a_debit(found, role, observation, *others)
 
 
-def refunded_when_seen(observation: Observation, situation: str, role: str | None) -> Finding:
+def refunded_when_seen(
+    observation: Observation, situation: str, role: str | None, *others: Observation
+) -> Finding:
     """A balance read right after the first sight of `failed` shows no debit any more."""
     seen = change_by_api(observation, situation, role, "before", "seen")
     if isinstance(seen, Finding):
         return seen
     required = "the refund is in the balance when failed is first seen"
     found = judge(seen.taken <= 0, required, f"{_say(seen.taken)} ({situation}, {role})", seen.evidence)
-    return _of_a_debit(found, role, observation)
+    return _of_a_debit(found, role, observation, *others)
 
 
 def change_by_api(
@@ -236,14 +238,16 @@ def change_by_api(
     return change(bare, situation, role, first, last)
 
 
-def refunded_once(observation: Observation, situation: str, role: str | None) -> Finding:
+def refunded_once(
+    observation: Observation, situation: str, role: str | None, *others: Observation
+) -> Finding:
     """Not more came back than was taken."""
     seen = change(observation, situation, role, "before", "final")
     if isinstance(seen, Finding):
         return seen
     required = "one refund, however often is polled"
     found = judge(seen.taken >= 0, required, f"{_say(seen.taken)} ({situation}, {role})", seen.evidence)
-    return _of_a_debit(found, role, observation)
+    return _of_a_debit(found, role, observation, *others)
 
 
 def restored(observation: Observation, situation: str, role: str | None, *others: Observation) -> Finding:
@@ -256,10 +260,12 @@ def restored(observation: Observation, situation: str, role: str | None, *others
     return _of_a_debit(found, role, observation, *others)
 
 
-def failure_is_free(observation: Observation, situation: str, role: str | None) -> Finding:
+def failure_is_free(
+    observation: Observation, situation: str, role: str | None, *others: Observation
+) -> Finding:
     """An accepted task that failed got its debit back; a submission that was refused took nothing."""
     if role in roles(observation, situation):
-        return restored(observation, situation, role)
+        return restored(observation, situation, role, *others)
     return takes_nothing(observation, situation, role, what="a refused submission")
 
 

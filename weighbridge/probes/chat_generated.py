@@ -1,133 +1,35 @@
-"""Generated chat calls: requests drawn from the OpenAPI description, and sequences of money.
+"""Generated histories of one account's dollars: a Hypothesis state machine whose oracle is a simple model of the books.
 
-Both record what they sent; nothing is judged here. Examples that Hypothesis shrinks stay in the record
-with the rest, under one situation for each example.
+Each example has a fresh account. What it did is the record, and the same pure function that stops an example
+judges the record afterwards; examples that Hypothesis shrinks stay in the record, the shortest one last.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-from typing import Any
-
-from weighbridge.checks.books import ledger_findings
-from weighbridge.evidence import Call
+from weighbridge.checks.books import ADDED, ledger_findings
 from weighbridge.generation import Bridge, generate, run_machine
 from weighbridge.lab import Lab, Stage, probe
-from weighbridge.openapi import for_models, for_surface
+from weighbridge.money import pico_from_usd
+from weighbridge.probes.generated_requests import EXPLORE_FACTOR
 from weighbridge.scenario import Scenario
-from weighbridge.target import CHAT_PATH, Principal
+from weighbridge.target import Principal
 from weighbridge.verdict import Outcome
+from weighbridge.wire import Leave
 
 #: Calls of one default run, shrinking included.
-SCHEMA_BUDGET = 120
-SCHEMA_EXAMPLES = 40
 MACHINE_BUDGET = 160
 MACHINE_EXAMPLES = 12
 MACHINE_STEPS = 8
 
 
-@probe("chat", stage=Stage.GENERATED, needs=("upstream",))
-async def chat_generated(lab: Lab) -> None:
-    """Valid requests of the one chat operation, drawn by Schemathesis; its own checks go into the notes."""
-    async with lab.alone("chat") as who:
-        await generate(lambda bridge: _draw(lab, who, bridge), budget=SCHEMA_BUDGET)
-
-
-def _draw(lab: Lab, who: Principal, bridge: Bridge) -> None:
-    import requests
-    import schemathesis
-    from hypothesis import HealthCheck, Phase, given, seed, settings
-    from schemathesis.core.failures import FailureGroup
-    from schemathesis.core.transport import Response
-
-    logging.getLogger("schemathesis").setLevel(logging.ERROR)
-    document = for_surface("chat", lab.target.surfaces["chat"].url)
-    document = for_models(document, frozenset(lab.target.models.values()))
-    operation = schemathesis.openapi.from_dict(document)[CHAT_PATH]["POST"]
-    seen: dict[bytes, list[str]] = {}
-
-    @seed(lab.shared.seed)
-    @settings(
-        max_examples=SCHEMA_EXAMPLES,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
-    @given(operation.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE))
-    def one(case: Any) -> None:
-        raw = _encoded(case.body)
-        if raw is None or (raw not in seen and bridge.spent()):
-            return
-        if raw not in seen:
-            call = bridge.run(_send(lab, who, raw))
-            seen[raw] = [] if call.exchange.response is None else _complaints(case, call)
-            lab.notes.extend(f"{call.id}\t{complaint}" for complaint in seen[raw])
-        if seen[raw]:
-            raise AssertionError(seen[raw][0])
-
-    def _complaints(case: Any, call: Call) -> list[str]:
-        answer = call.exchange.response
-        assert answer is not None  # noqa: S101 - the caller looked
-        headers: dict[str, list[str]] = {}
-        for name, value in answer.headers:
-            headers.setdefault(name.lower(), []).append(value)
-        prepared = requests.Request(
-            "POST", call.exchange.request.url, data=call.exchange.request.body
-        ).prepare()
-        response = Response(
-            answer.status, headers, answer.body, prepared, call.exchange.ended_at, verify=False
-        )
-        try:
-            case.validate_response(
-                response,
-                checks=[
-                    schemathesis.checks.status_code_conformance,
-                    schemathesis.checks.content_type_conformance,
-                    schemathesis.checks.response_schema_conformance,
-                ],
-            )
-        except FailureGroup as group:
-            return [
-                f"{failure.title}: {' '.join(str(failure.message).split())[:300]}"
-                for failure in group.exceptions
-            ]
-        return []
-
-    try:
-        one()
-    except AssertionError:
-        return  # recorded in the notes, with the exchange that shows it
-    except BaseExceptionGroup as group:
-        rest = group.split(AssertionError)[1]
-        if rest is not None:
-            raise rest from None
-
-
-def _encoded(body: Any) -> bytes | None:
-    """The body as JSON, or None for what no JSON text can hold (lone surrogates)."""
-    if not isinstance(body, dict):
-        return None
-    try:
-        return json.dumps(body, ensure_ascii=False).encode()
-    except (UnicodeEncodeError, ValueError, TypeError):
-        return None
-
-
-async def _send(lab: Lab, who: Principal, raw: bytes) -> Call:
-    streamed = bool(json.loads(raw).get("stream"))
-    return await lab.send("chat", CHAT_PATH, situation="generated", who=who, raw=raw, streamed=streamed)
-
-
 @probe("chat", stage=Stage.GENERATED, needs=("upstream", "balance", "rates", "accounts"))
 async def chat_books(lab: Lab) -> None:
     """A Hypothesis state machine over one account's money: each example in a fresh account."""
-    await generate(lambda bridge: _walk(lab, bridge), budget=MACHINE_BUDGET)
+    factor = EXPLORE_FACTOR if lab.shared.explore else 1
+    await generate(lambda bridge: _walk(lab, bridge, factor), budget=MACHINE_BUDGET * factor)
 
 
-def _walk(lab: Lab, bridge: Bridge) -> None:
+def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
     from hypothesis import strategies as st
     from hypothesis.stateful import (
         RuleBasedStateMachine,
@@ -141,13 +43,14 @@ def _walk(lab: Lab, bridge: Bridge) -> None:
     examples = iter(range(1, 10_000))
 
     class Books(RuleBasedStateMachine):
-        """One account: calls that succeed, fail, break, are refused; money that is added."""
+        """One account: calls that succeed, fail, break, are left, repeated, refused; money that is added; its end."""
 
         def __init__(self) -> None:
             super().__init__()
             self.label = f"books/{next(examples)}"
             self.step = 0
             self.who: Principal | None = None
+            self.last: tuple[Scenario, bool] | None = None
 
         @initialize()
         def open(self) -> None:
@@ -155,11 +58,27 @@ def _walk(lab: Lab, bridge: Bridge) -> None:
                 self.who = bridge.run(lab.make_account("chat", balance="50"), cost=0)
                 bridge.run(lab.money(self.who, self.label, "before"), cost=0)
 
-        def _call(self, scenario: Scenario, *, stream: bool = False, broken: bool = False) -> None:
+        def _call(
+            self,
+            scenario: Scenario,
+            *,
+            stream: bool = False,
+            broken: bool = False,
+            leave: Leave | None = None,
+        ) -> None:
             if self.who is not None and not bridge.spent():
                 change = {"temperature": 9} if broken else None
+                self.last = (scenario, stream)
                 bridge.run(
-                    lab.chat(role, self.label, self.who, scenario=scenario, stream=stream, change=change)
+                    lab.chat(
+                        role,
+                        self.label,
+                        self.who,
+                        scenario=scenario,
+                        stream=stream,
+                        change=change,
+                        leave=leave,
+                    )
                 )
 
         @rule(prompt=st.integers(1_000, 300_000), completion=st.integers(0, 20_000), stream=st.booleans())
@@ -177,9 +96,34 @@ def _walk(lab: Lab, bridge: Bridge) -> None:
             )
             self._call(script, stream=True)
 
+        @rule(after=st.integers(0, 3))
+        def leave(self, after: int) -> None:
+            script = Scenario(chunks=60, gap_ms=5, prompt_tokens=70_000, completion_tokens=700)
+            self._call(script, stream=True, leave=Leave(after_chunks=after))
+
+        @precondition(lambda self: self.last is not None)
+        @rule()
+        def repeat(self) -> None:
+            assert self.last is not None  # noqa: S101 - the precondition says so
+            self._call(self.last[0], stream=self.last[1])
+
         @rule()
         def refuse(self) -> None:
             self._call(Scenario(prompt_tokens=5_000, completion_tokens=50), broken=True)
+
+        @precondition(lambda self: self.who is not None and lab.has("chat", "top_up"))
+        @rule(amount=st.integers(1, 40))
+        def top_up(self, amount: int) -> None:
+            if self.who is not None and not bridge.spent():
+                began = lab.now()
+                bridge.run(lab.steer("top_up", self.who, amount=str(amount)), cost=0)
+                lab.notes.append(f"{ADDED}{self.label}\t{began}\t{pico_from_usd(str(amount))}")
+
+        @precondition(lambda self: self.step >= 3 and lab.has("chat", "revoked"))
+        @rule()
+        def revoke(self) -> None:
+            if self.who is not None and not bridge.spent():
+                bridge.run(lab.steer("revoke", self.who), cost=0)
 
         @precondition(lambda self: self.who is not None)
         @invariant()
@@ -191,8 +135,8 @@ def _walk(lab: Lab, bridge: Bridge) -> None:
             last = calls[-1] if calls else None
             bridge.run(lab.money(self.who, self.label, f"step-{self.step}", after=last), cost=0)
             readings = [reading for reading in lab.readings if reading.situation == self.label]
-            finding = ledger_findings(calls, readings, lab.shared.facts)
+            finding = ledger_findings(calls, readings, lab.shared.facts, lab.notes)
             if finding.outcome is Outcome.BROKEN:
                 raise AssertionError(finding.message)
 
-    run_machine(Books, seed=lab.shared.seed, examples=MACHINE_EXAMPLES, steps=MACHINE_STEPS)
+    run_machine(Books, seed=lab.shared.seed, examples=MACHINE_EXAMPLES * factor, steps=MACHINE_STEPS)

@@ -35,7 +35,7 @@ _RACE_AT_MS = 300
 _RACE_GAP_S = 0.004
 #: Providers print part of the key in their errors.
 _TELLTALE = f"provider broke {UPSTREAM_SECRET}"
-_MODERATED = Scenario(outcome="moderated", duration_ms=100)
+_MODERATED = Scenario(outcome="moderated", duration_ms=300)
 #: situation -> how the provider answers the submission of an image task
 _REFUSALS = {
     "refused-by-provider": Scenario(fault="status", status=500, message=_TELLTALE),
@@ -50,7 +50,7 @@ async def task_failures(lab: Lab) -> None:
     The failed and the moderated image task are polled as fast as the account may, and their credits read through
     the API at once; of the others only the beginning and the end are looked at.
     """
-    script = Scenario(outcome="failed", duration_ms=150, message=_TELLTALE)
+    script = Scenario(outcome="failed", duration_ms=300, message=_TELLTALE)
     image = role_of(lab, "image")
     stories = [
         _watched(lab, role, "failed", script) if role == image else _fails(lab, role, "failed", script)

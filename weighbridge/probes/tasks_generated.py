@@ -6,14 +6,17 @@ function that stops an example judges the record afterwards.
 
 from __future__ import annotations
 
+from weighbridge.checks.books import ADDED
 from weighbridge.checks.task_books import credit_finding
 from weighbridge.evidence import Call, Reading
 from weighbridge.generation import Bridge, generate, run_machine
 from weighbridge.lab import Lab, Stage, probe
+from weighbridge.probes.generated_requests import EXPLORE_FACTOR
 from weighbridge.probes.tasks_flow import follow, poll, submit, task_id
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 from weighbridge.verdict import Outcome
+from weighbridge.wire import Leave
 
 BUDGET = 120
 EXAMPLES = 8
@@ -27,10 +30,11 @@ _REQUESTS_PER_SECOND = 500
 @probe("tasks", stage=Stage.GENERATED, needs=("upstream", "balance", "rates", "accounts"))
 async def tasks_books(lab: Lab) -> None:
     """Walks over one account's credits."""
-    await generate(lambda bridge: _walk(lab, bridge), budget=BUDGET)
+    factor = EXPLORE_FACTOR if lab.shared.explore else 1
+    await generate(lambda bridge: _walk(lab, bridge, factor), budget=BUDGET * factor)
 
 
-def _walk(lab: Lab, bridge: Bridge) -> None:
+def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
     from hypothesis import strategies as st
     from hypothesis.stateful import (
         RuleBasedStateMachine,
@@ -44,7 +48,7 @@ def _walk(lab: Lab, bridge: Bridge) -> None:
     examples = iter(range(1, 10_000))
 
     class Credits(RuleBasedStateMachine):
-        """One account: tasks that complete, fail, are moderated or refused; polls in any order."""
+        """One account: tasks that complete, fail, are refused; lost answers, repetitions, polls in any order; money added."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -74,6 +78,32 @@ def _walk(lab: Lab, bridge: Bridge) -> None:
             if task is not None:
                 self.tasks.append(task)
 
+        @rule(outcome=st.sampled_from(["completed", "failed"]), again=st.booleans())
+        def lose_the_answer(self, outcome: str, again: bool) -> None:
+            """The client hangs up before the answer, and may send the same once more."""
+            if self.who is None or bridge.spent():
+                return
+            script = Scenario(outcome=outcome, duration_ms=10)
+            lost = Leave(after_s=0.002)
+            bridge.run(submit(lab, role, self.label, self.who, scenario=script, leave=lost))
+            if again and not bridge.spent():
+                task = task_id(bridge.run(submit(lab, role, self.label, self.who, scenario=script)))
+                self.tasks += [task] if task is not None else []
+
+        @precondition(lambda self: self.who is not None and lab.has("tasks", "top_up"))
+        @rule(amount=st.integers(1, 500))
+        def top_up(self, amount: int) -> None:
+            if self.who is not None and not bridge.spent():
+                began = lab.now()
+                bridge.run(lab.steer("top_up", self.who, amount=str(amount)), cost=0)
+                lab.notes.append(f"{ADDED}{self.label}\t{began}\t{amount}")
+
+        @precondition(lambda self: self.step >= 3 and lab.has("tasks", "revoked"))
+        @rule()
+        def revoke(self) -> None:
+            if self.who is not None and not bridge.spent():
+                bridge.run(lab.steer("revoke", self.who), cost=0)
+
         @rule()
         def refuse(self) -> None:
             if self.who is not None and not bridge.spent():
@@ -99,11 +129,13 @@ def _walk(lab: Lab, bridge: Bridge) -> None:
                 return
             self.step += 1
             bridge.run(lab.money(self.who, self.label, f"step-{self.step}"), cost=0)
-            finding = credit_finding(_calls(lab, self.label), _readings(lab, self.label), lab.shared.facts)
+            finding = credit_finding(
+                _calls(lab, self.label), _readings(lab, self.label), lab.shared.facts, lab.notes
+            )
             if finding.outcome is Outcome.BROKEN:
                 raise AssertionError(finding.message)
 
-    run_machine(Credits, seed=lab.shared.seed, examples=EXAMPLES, steps=STEPS)
+    run_machine(Credits, seed=lab.shared.seed, examples=EXAMPLES * factor, steps=STEPS)
 
 
 def _calls(lab: Lab, label: str) -> list[Call]:

@@ -1,0 +1,62 @@
+"""The published kill matrix is about the defects and variants of today, and its page is what its command writes."""
+
+import re
+from pathlib import Path
+
+from defects import DEFECTS, VARIANTS
+from weighbridge.kill_matrix import page
+
+PAGE = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
+
+
+def _ids(title: str) -> list[str]:
+    """First cells of the table under a heading."""
+    section = PAGE.read_text(encoding="utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([a-z0-9-]+)` \|", section, flags=re.MULTILINE)
+
+
+def test_every_defect_is_in_the_published_matrix_and_was_killed() -> None:
+    """Write it anew with `make kill-matrix`."""
+    assert sorted(_ids("Defects")) == sorted(DEFECTS)
+    assert "**survived**" not in PAGE.read_text(encoding="utf-8")
+
+
+def test_every_variant_is_in_the_published_matrix_and_was_spared() -> None:
+    """The gateway as it is counts among them."""
+    assert sorted(_ids("Variants")) == sorted([*VARIANTS, "clean"])
+    section = PAGE.read_text(encoding="utf-8").partition("## Variants")[2]
+    rows = re.findall(r"^\| `.*\|$", section, flags=re.MULTILINE)
+    assert [row for row in rows if not row.endswith("| no |")] == []
+
+
+def test_the_page_tells_who_caught_what_from_both_sides() -> None:
+    document = {
+        "defects": [
+            {
+                "id": "a-defect",
+                "title": "Does | it wrong",
+                "requirements": ["CREQ-01"],
+                "killed_by": ["CREQ-01"],
+                "also_broken": ["CREQ-02"],
+                "verdict": "killed",
+            },
+            {
+                "id": "another",
+                "title": "Lives",
+                "requirements": ["CREQ-03"],
+                "killed_by": [],
+                "also_broken": ["CREQ-01"],
+                "verdict": "survived",
+            },
+        ],
+        "variants": [{"id": "odd", "title": "Odd", "failed": [], "warned": []}],
+        "survivors": ["another"],
+        "accused": [],
+        "toothless": [],
+    }
+    text = page(document, "2026-11-21")
+    assert "| `a-defect` | Does \\| it wrong | CREQ-01 | CREQ-02 |" in text
+    assert "| `another` | Lives | **survived** | CREQ-01 |" in text
+    assert re.search(r"^\| CREQ-01 \| .* \| `a-defect`, `another` \|$", text, flags=re.MULTILINE)
+    assert "1 of 2 defects killed" in text
+    assert "| `odd` | Odd | no |" in text
