@@ -95,13 +95,14 @@ class Channel:
     """One upstream provider account. The URL ends in /v1 for OpenAI and is the bare root for Anthropic.
 
     `{account}` in the key stands for the calling account: one credential each, for providers that keep prompt caches
-    (or limits, or books) by credential.
+    (or limits, or books) by credential. `timeout_s` is how long this provider may be silent, if not as long as others.
     """
 
     name: str
     dialect: Dialect
     url: str
     key: str
+    timeout_s: float | None = None
 
     def for_account(self, account_id: str) -> "Channel":
         """The channel with the credential that serves an account."""

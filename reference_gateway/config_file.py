@@ -1,5 +1,6 @@
 """Reads a configuration from YAML or from plain values. Every refusal names the key, the cause and the remedy."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -268,7 +269,10 @@ def _channel(section: "Section") -> Channel:
     if (dialect is Dialect.OPENAI) is not url.endswith("/v1"):
         wanted = "end in /v1" if dialect is Dialect.OPENAI else "be the bare root, without /v1"
         raise ConfigError(f"{section.place('url')}: the URL of a channel of dialect {dialect} must {wanted}")
-    channel = Channel(section.name, dialect, url, section.take("key", str))
+    silence = section.seconds("timeout_s", math.inf)
+    channel = Channel(
+        section.name, dialect, url, section.take("key", str), None if silence == math.inf else silence
+    )
     section.finish()
     return channel
 

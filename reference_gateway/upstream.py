@@ -130,7 +130,7 @@ class UpstreamClient:
         try:
             if response.status != 200:
                 raise await self._failure_of(channel, response)
-            yield UpstreamReply(response, self._timeout_s, self._most_reply_bytes, waited)
+            yield UpstreamReply(response, self.patience(channel), self._most_reply_bytes, waited)
         finally:
             # Puts the connection back when the body was read to its end, and drops it otherwise.
             response.release()
@@ -145,7 +145,7 @@ class UpstreamClient:
         # Small bodies leave together with the head; large ones in pieces, so that other calls are not held up.
         data = body if len(body) <= _MOST_AT_ONCE else io.BytesIO(body)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.patience(channel)):
                 return await self._session.post(
                     self.url(channel), data=data, headers=headers, allow_redirects=False
                 )
@@ -155,6 +155,10 @@ class UpstreamClient:
             raise upstream_failed(
                 "The upstream could not be reached, or hung up without an answer."
             ) from error
+
+    def patience(self, channel: Channel) -> float:
+        """How many seconds a channel may be silent."""
+        return self._timeout_s if channel.timeout_s is None else channel.timeout_s
 
     def url(self, channel: Channel) -> URL:
         """Where a channel takes its calls."""
@@ -169,7 +173,7 @@ class UpstreamClient:
     async def _failure_of(self, channel: Channel, response: aiohttp.ClientResponse) -> GatewayError:
         text = ""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.patience(channel)):
                 body = bytearray()
                 while len(body) < _MOST_ERROR_BYTES and (part := await response.content.readany()):
                     body += part

@@ -25,9 +25,10 @@ from weighbridge.wire import Timeouts, exchange
 
 #: The gateway asks the media provider this often; tasks in a run last some 50 ms.
 _TASK_POLL_S = 0.02
-#: As `upstream.timeout` of the target file says: far beyond every pause that is scripted, and short enough that a
-#: silent provider is given up within the run.
-_UPSTREAM_TIMEOUT_S = 3.0
+#: Long enough for every directed call on a starved machine, short enough that a run ends.
+_UPSTREAM_TIMEOUT_S = 20.0
+#: As `upstream.timeout` of the target file says, and for its `impatient_group` alone.
+_IMPATIENCE_S = 1.0
 _START_USD = "100000"
 _START_CREDITS = 1_000_000
 
@@ -81,9 +82,10 @@ _MODELS = {"gpt-5.5": "openai", "claude-opus-4-8": "anthropic", "claude-sonnet-4
 
 
 def _groups() -> dict[str, Any]:
-    """More token groups: on other channels, with a limit, without a provider (see the target file)."""
+    """More token groups: other channels, a limit, no provider, little patience (see the target file)."""
     return {
-        "unreachable": {"routes": dict.fromkeys(_MODELS, "closed-port")},
+        "down": {"routes": dict.fromkeys(_MODELS, "closed-port")},
+        "impatient": {"routes": dict.fromkeys(_MODELS, "impatient")},
         "side": {"routes": {model: f"{family}-side" for model, family in _MODELS.items()}},
         "limited": {"routes": dict(_MODELS), "requests_per_second": 5},
     }
@@ -99,6 +101,12 @@ def _channels(simulator_url: str, upstream_key: str, closed_port: int) -> dict[s
     nowhere = f"http://127.0.0.1:{closed_port}/v1"
     return {
         "closed-port": {"dialect": "openai", "url": nowhere, "key": "no-provider-key"},
+        "impatient": {
+            "dialect": "openai",
+            "url": f"{simulator_url}/v1",
+            "key": upstream_key,
+            "timeout_s": _IMPATIENCE_S,
+        },
         "anthropic": {"dialect": "anthropic", "url": simulator_url, "key": upstream_key + of_account},
         "openai-side": {"dialect": "openai", "url": f"{side}/v1", "key": "side-channel-key"},
         "anthropic-side": {"dialect": "anthropic", "url": side, "key": f"side-channel-key{of_account}"},

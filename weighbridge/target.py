@@ -121,6 +121,7 @@ class Target:
     hooks: Mapping[tuple[str, str], Hook] = field(default_factory=dict)
     simulator: str | None = None
     upstream_timeout: float | None = None
+    impatient_group: str | None = None
     unreachable_group: str | None = None
     features: Mapping[str, bool] = field(default_factory=dict)
     groups: Mapping[str, float | None] = field(default_factory=dict)
@@ -466,6 +467,7 @@ def _convert(raw: Mapping[str, Any], path: str) -> Target:
         upstream_timeout=seconds(raw["upstream"]["timeout"])
         if "timeout" in (raw.get("upstream") or {})
         else None,
+        impatient_group=(raw.get("upstream") or {}).get("impatient_group"),
         unreachable_group=(raw.get("upstream") or {}).get("unreachable_group"),
         features={str(k): bool(v) for k, v in (raw.get("features") or {}).items()},
         groups={str(k): (v or {}).get("requests_per_second") for k, v in (raw.get("groups") or {}).items()},

@@ -106,7 +106,8 @@ async def chat_upstream_wire(lab: Lab) -> None:
             await _weighed(lab, role, UNREACHABLE, Scenario(), {"group": group})
         await _weighed(lab, role, NO_DONE, _costly("no_done", after=0, chunks=8), {}, stream=True)
         if SILENT not in lab.missing:
-            await _weighed(lab, role, SILENT, Scenario(fault="stall"), {})
+            group = lab.target.impatient_group
+            await _weighed(lab, role, SILENT, Scenario(fault="stall"), {"group": group} if group else {})
 
 
 async def _weighed(
