@@ -322,21 +322,26 @@ async def _rehearse(
     rehearsal.problems += [item.error for item in seen.values() if item.error is not None]
 
 
-def _generated(names: Sequence[str], target: Target) -> list[Planned]:
+def _generated(names: Sequence[str], target: Target, factor: int) -> list[Planned]:
     """The calls that generators may make at most: they draw from replies, so they are not rehearsed."""
-    from weighbridge.probes import chat_generated, tasks_generated
+    from weighbridge.probes import chat_generated, generated_requests, tasks_generated
 
+    drawn = generated_requests.budget_of
     budgets = {
-        "chat_generated": ("chat", chat_generated.SCHEMA_BUDGET),
-        "chat_books": ("chat", chat_generated.MACHINE_BUDGET),
-        "tasks_books": ("tasks", tasks_generated.BUDGET),
+        "chat_generated": ("chat", drawn("chat", factor)),
+        "message_generated": ("messages", drawn("messages", factor)),
+        "aimlapi_generated": ("aimlapi", drawn("aimlapi", factor)),
+        "task_generated": ("tasks", drawn("tasks", factor)),
+        "chat_books": ("chat", chat_generated.MACHINE_BUDGET * factor),
+        "tasks_books": ("tasks", tasks_generated.BUDGET * factor),
     }
     planned_: list[Planned] = []
     for name in names:
         if name not in budgets or blocked(PROBES[name], target) is not None:
             continue
         surface, budget = budgets[name]
-        model = target.models.get("image" if surface == "tasks" else "openai")
+        role = {"tasks": "image", "messages": "anthropic", "aimlapi": "aimlapi"}.get(surface, "openai")
+        model = target.models.get(role)
         task = _credits(target, model, {}) if surface == "tasks" else None
         one = Planned(surface, model, GENERATED_PROMPT, 0 if surface == "tasks" else MAX_OUTPUT, task)
         planned_ += [one] * budget
@@ -355,7 +360,9 @@ def rehearse(
         began = clock()
         runner.run(_rehearse(rehearsal, names, surfaces, settings))
         rehearsal.seconds = clock() - began
-    rehearsal.calls += _generated(names, target)
+    from weighbridge.probes.generated_requests import EXPLORE_FACTOR
+
+    rehearsal.calls += _generated(names, target, EXPLORE_FACTOR if settings.explore else 1)
     return rehearsal
 
 

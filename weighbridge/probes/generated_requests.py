@@ -49,6 +49,11 @@ SHARES: Mapping[str, Mapping[str, Share]] = {
 }
 
 
+def budget_of(surface: str, factor: int = 1) -> int:
+    """Calls that one surface's generator makes at most: each valid example may be followed by a poll or shrunk once."""
+    return factor * sum(2 * share.valid + share.invalid for share in SHARES[surface].values())
+
+
 @probe("chat", stage=Stage.GENERATED, needs=("upstream",))
 async def chat_generated(lab: Lab) -> None:
     """Chat completions."""
@@ -75,8 +80,8 @@ async def task_generated(lab: Lab) -> None:
 
 async def _generated(lab: Lab, surface: str) -> None:
     factor = EXPLORE_FACTOR if lab.shared.explore else 1
-    budget = factor * sum(2 * share.valid + share.invalid for share in SHARES[surface].values())
     rate = _TASK_RATE if surface == "tasks" else None
+    budget = budget_of(surface, factor)
     async with lab.alone(surface, requests_per_second=rate) as who:
         await generate(lambda bridge: _Drawing(lab, surface, who, bridge, factor).run(), budget=budget)
 
