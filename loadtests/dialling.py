@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import ssl
 import time
 from collections.abc import Callable
@@ -35,12 +36,23 @@ class ConnectError(Exception):
         self.failure = failure
 
 
+def _addresses(endpoint: Endpoint) -> list[Any]:
+    """What to try; an address in figures needs no resolver, and no thread for one."""
+    try:
+        return _socket.getaddrinfo(
+            endpoint.host, endpoint.port, 0, gsocket.SOCK_STREAM, 0, gsocket.AI_NUMERICHOST
+        )
+    except gsocket.gaierror:
+        found: list[Any] = gsocket.getaddrinfo(endpoint.host, endpoint.port, 0, gsocket.SOCK_STREAM)
+        return found
+
+
 def dial(endpoint: Endpoint, timeout: float) -> Any:
     """A connected, non-blocking socket; every address of the host is tried within the bound."""
     limit = now() + int(timeout * _SECOND)
     try:
         with gevent.Timeout(timeout, TimeoutError):
-            addresses = gsocket.getaddrinfo(endpoint.host, endpoint.port, 0, gsocket.SOCK_STREAM)
+            addresses = _addresses(endpoint)
     except TimeoutError:
         raise ConnectError(
             Failure.TIMEOUT_CONNECT, f"no address of {endpoint.host} within {timeout:g} s"

@@ -46,6 +46,8 @@ from weighbridge.load.trust import check  # noqa: E402 - as above
 _PROGRESS_S = 0.5
 #: How long a process that lost its parent may take to end by itself.
 _ORPHAN_S = 5.0
+#: Beyond the time for running calls, workers get this long for their last report.
+_LAST_REPORT_S = 10.0
 _FIELD = "weighbridge"
 
 
@@ -113,6 +115,16 @@ class Load:
         self.environment.process_exit_code = 0
         if self.child:
             self.recorder.write(Path(self.plan.folder))
+        if isinstance(self.environment.runner, MasterRunner):
+            self._gather(self.environment.runner)
+
+    def _gather(self, runner: Any) -> None:
+        """Let the workers end and report first: locust's own master waits half a second for them, whatever they do."""
+        runner.send_message("quit")
+        bound = (self.environment.stop_timeout or 0) + _LAST_REPORT_S
+        with gevent.Timeout(bound, exception=False):
+            while runner.worker_count:
+                gevent.sleep(0.05)
 
     # ---------------------------------------------------------------- worker and master
     def _report(self, data: dict[str, Any], **_: Any) -> None:

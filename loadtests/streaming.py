@@ -26,7 +26,7 @@ from loadtests.timed import Timed
 from loadtests.whole import Whole, judge_answer, usage_of
 from weighbridge.evidence import Ending, header
 from weighbridge.load.figures import SCHEDULE, Failure
-from weighbridge.load.plan import Lane, LoadPlan
+from weighbridge.load.plan import Condition, Lane, LoadPlan
 
 #: How the streams of a surface are read.
 DIALECTS: Mapping[str, type[EventStream]] = {"chat": ChatStream, "messages": MessageStream}
@@ -213,10 +213,7 @@ class Calls:
         tally = self.recorder.tally
         tally.judged += 1
         for name, conditions in self.plan.goodput.items():
-            met = failure is None and all(
-                item.metric in felt and _COMPARE[item.comparison](felt[item.metric], item.bound)
-                for item in conditions
-            )
+            met = failure is None and all(_meets(item, felt) for item in conditions)
             tally.good[name] += met
 
     def _plain(
@@ -316,6 +313,13 @@ class Calls:
                 )
             )
         return Outcome(call_id, failure, detail, (end.at - origin) / 1e9, reply.length)
+
+
+def _meets(condition: Condition, felt: Mapping[str, int]) -> bool:
+    """Whether one stream meets a condition; where all content came at once there was no gap to wait in."""
+    at_once = 0 if condition.metric in {"stall", "tpot"} and "ttft" in felt else None
+    value = felt.get(condition.metric, at_once)
+    return value is not None and _COMPARE[condition.comparison](value, condition.bound)
 
 
 def _endpoint(plan: LoadPlan, lane: Lane) -> Endpoint:

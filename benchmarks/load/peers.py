@@ -25,12 +25,11 @@ HERE = Path(__file__).resolve().parent
 HOME = HERE.parents[1] / ".targets" / "load"
 NAMES = ("aiperf", "guidellm")
 VERSIONS = {"aiperf": "0.13.0", "guidellm": "0.8.1"}
-#: What guidellm 0.8.1 needs to be installed, torch aside.
-_GUIDELLM_NEEDS = (
-    "click", "culsans", "datasets", "eval_type_backport", "faker", "ftfy", "httpx[http2]", "loguru", "more-itertools",
-    "msgpack", "numpy", "protobuf", "pydantic", "pydantic-settings", "pyyaml", "rich", "sanic", "tabulate", "transformers",
-    "typing-extensions", "uvloop", "websockets", "tokenizers",
-)  # fmt: skip
+#: Prints what an installed package requires, torch and extras aside.
+_REQUIREMENTS = """
+from importlib.metadata import requires
+print("\\n".join(line for line in requires("guidellm") if "extra ==" not in line and not line.startswith("torch")))
+"""
 _INSTALL_S = 1800
 
 
@@ -46,16 +45,26 @@ def install(name: str) -> str | None:
     print(f"  installing {name} {VERSIONS[name]} into {HOME / name} (minutes)", flush=True)
     pip = [str(_python(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     steps = [[sys.executable, "-m", "venv", str(HOME / name)]]
-    if name == "guidellm":
-        steps += [[*pip, *_GUIDELLM_NEEDS], [*pip, "--no-deps", f"guidellm=={VERSIONS[name]}"]]
-    else:
-        steps += [[*pip, f"{name}=={VERSIONS[name]}"]]
+    steps += [[*pip, *(["--no-deps"] if name == "guidellm" else []), f"{name}=={VERSIONS[name]}"]]
     for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False, timeout=_INSTALL_S)
-        if done.returncode != 0:
-            return f"installing it failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+        if problem := _step(step):
+            return problem
+    if name == "guidellm":
+        listed = subprocess.run(
+            [str(_python(name)), "-c", _REQUIREMENTS], capture_output=True, text=True, check=True, timeout=60
+        )
+        if problem := _step([*pip, *listed.stdout.split("\n")[:-1]]):
+            return problem
     ready.touch()
     return None
+
+
+def _step(command: Sequence[str]) -> str | None:
+    """Run one step of an installation; why it failed, or None."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_INSTALL_S)
+    if done.returncode == 0:
+        return None
+    return f"installing it failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
 
 
 _TOKENIZER = """

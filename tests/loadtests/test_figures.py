@@ -77,3 +77,25 @@ def test_a_client_that_never_measured_itself_is_not_trusted() -> None:
     made = Tally()
     made.started = 5
     assert not check(Figures.of(made)).ok
+
+
+def test_the_rate_of_parts_one_after_the_other_is_their_mean_and_of_processes_their_sum() -> None:
+    made = Tally()
+    made.processes += [ClientProcess(1, 2.0, 0.1, 200, 20), ClientProcess(2, 2.0, 0.1, 200, 20)]
+    made.processes += [ClientProcess(3, 4.0, 0.1, 1200, 40, part=1)]
+    assert Figures.of(made).chunks_per_second == (200 * 2 + 300 * 4) / 6
+
+
+def test_starts_that_were_late_spoil_what_counts_from_them_and_true_lag_spoils_every_stamp() -> None:
+    late = measured(900, 60_000, 3.0)
+    for _ in range(100):
+        late.histograms["schedule"].record(40_000)
+        late.histograms["icl"].record(8_000)
+    assert set(check(late).distrusted) == {"ttft.p50", "ttft.p99"}
+    direct = measured(900, 60_000, 3.0)
+    for _ in range(100):
+        direct.histograms["true_lag"].record(9_000)
+        direct.histograms["icl"].record(8_000)
+    trust = check(direct, direct)
+    assert {"icl.p50", "icl.p99", "ttft.p50"} == set(trust.distrusted)
+    assert "true lag p99 9.0 ms" in trust.statement

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
-from weighbridge.errors import UsageError
+from weighbridge.errors import HarnessError, UsageError
+from weighbridge.load.figures import Figures
 from weighbridge.load.lanes import KINDS
 from weighbridge.load.plan import Lane, LoadPlan
 from weighbridge.target import Target, key_problem, url_problem
@@ -63,6 +65,25 @@ def direct_plan(target: Target, plan: LoadPlan, direct: Direct) -> LoadPlan:
     return replace(plan, lanes=lanes)
 
 
+#: A baseline may lose this share of its calls before it is no measure of anything.
+MAX_LOST = 0.01
+
+
+def require_whole(direct: Figures) -> None:
+    """Make sure that the baseline is one.
+
+    Raises:
+        HarnessError: its calls failed.
+    """
+    completion = direct.completion
+    if completion is None or completion < 1 - MAX_LOST:
+        classes = ", ".join(f"{times} x {name}" for name, times in direct.failures.items()) or "none finished"
+        raise HarnessError(
+            f"the direct baseline failed ({classes}), so nothing can be compared with it; correct --direct, its key and "
+            "--direct-model, or leave the baseline out"
+        )
+
+
 def _lane(target: Target, lane: Lane, direct: Direct) -> Lane:
     kind = KINDS[lane.kind]
     key = direct.key or _SIMULATOR_KEY
@@ -73,7 +94,9 @@ def _lane(target: Target, lane: Lane, direct: Direct) -> Lane:
     root = direct.url
     if root is None:
         root = f"{target.simulator}/v1" if lane.surface == "chat" else f"{target.simulator}"
-    body = lane.body
-    if direct.model is not None:
-        body = body.replace(f'"model": "{lane.model}"', f'"model": "{direct.model}"', 1)
-    return replace(lane, url=root + kind.path, headers=(own, *headers), body=body, pace=None)
+    body = json.loads(lane.body)
+    # A token group is the gateway's own notion.
+    body.pop("group", None)
+    body["model"] = direct.model or lane.model
+    text = json.dumps(body, ensure_ascii=False)
+    return replace(lane, url=root + kind.path, headers=(own, *headers), body=text, pace=None)

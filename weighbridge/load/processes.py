@@ -180,7 +180,7 @@ async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Mappin
     scratch = Path(plan.folder)
     file, log = scratch / "plan.json", scratch / "locust.log"
     plan.write(file)
-    bound = _START_S + crowd.duration + DRAIN_S + _END_S
+    bound = _START_S + crowd.duration + 2 * DRAIN_S + _END_S
     try:
         async with (
             _child(
