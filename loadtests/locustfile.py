@@ -73,6 +73,7 @@ class Load:
             warm_up=plan.warm_up, sample=plan.sample, keep_failed=plan.keep_failed, slice_s=plan.slice_s
         )
         self.merged = Tally()
+        self.told: dict[str, dict[str, Any]] = {}
         self._lifeline: Any = None
         GatewayUser.calls = ArrivalUser.calls = Calls(plan, self.recorder)
         hooks: Any = environment.events  # locust leaves add_listener untyped
@@ -115,6 +116,8 @@ class Load:
         self.environment.process_exit_code = 0
         if self.child:
             self.recorder.write(Path(self.plan.folder))
+            if isinstance(self.environment.runner, WorkerRunner):
+                self._hand_over()
         if isinstance(self.environment.runner, MasterRunner):
             self._gather(self.environment.runner)
 
@@ -123,20 +126,36 @@ class Load:
         runner.send_message("quit")
         bound = (self.environment.stop_timeout or 0) + _LAST_REPORT_S
         with gevent.Timeout(bound, exception=False):
-            while runner.worker_count:
+            # All that are known, since one that is late with its heartbeat is not counted and still has figures.
+            while len(runner.clients):
                 gevent.sleep(0.05)
 
     # ---------------------------------------------------------------- worker and master
     def _report(self, data: dict[str, Any], **_: Any) -> None:
         self.recorder.fold()
-        data[_FIELD] = self.recorder.tally.take()
+        # A child hands over its figures in a file of its own; what it tells the master is for the progress alone.
+        data[_FIELD] = self.recorder.tally.as_json() if self.child else self.recorder.tally.take()
 
-    def _reported(self, data: dict[str, Any], **_: Any) -> None:
-        if _FIELD in data:
+    def _reported(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        if _FIELD not in data:
+            return
+        if self.child:
+            self.told[client_id] = data[_FIELD]
+            self.merged = Tally()
+            for told in self.told.values():
+                self.merged.merge(told)
+        else:
             self.merged.merge(data[_FIELD])
 
     def _all(self) -> Tally:
         return self.merged if isinstance(self.environment.runner, MasterRunner) else self.recorder.tally
+
+    def _hand_over(self) -> None:
+        """Write this process's figures for the parent; the last thing that a client process does."""
+        path = Path(self.plan.folder) / f"figures-{os.getpid()}.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(self.recorder.tally.as_json()), encoding="utf-8")
+        part.replace(path)
 
     # ---------------------------------------------------------------- towards the parent
     def _progress(self) -> None:
@@ -166,10 +185,8 @@ class Load:
             for text in [*figure_lines(figures), check(figures).statement]:
                 sys.stdout.write(text + "\n")
             return
-        path = Path(self.plan.folder) / "figures.json"
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(tally.as_json()), encoding="utf-8")
-        part.replace(path)
+        if not isinstance(self.environment.runner, MasterRunner):
+            self._hand_over()
 
     def _parent_gone(self) -> None:
         if os.read(sys.stdin.fileno(), 4096):

@@ -28,7 +28,7 @@ VERSIONS = {"aiperf": "0.13.0", "guidellm": "0.8.1"}
 #: Prints what an installed package requires, torch and extras aside.
 _REQUIREMENTS = """
 from importlib.metadata import requires
-print("\\n".join(line for line in requires("guidellm") if "extra ==" not in line and not line.startswith("torch")))
+print("\\n".join(line for line in requires("guidellm") if "extra ==" not in line and not line.startswith("torch")), "jinja2", sep="\\n")
 """
 _INSTALL_S = 1800
 
@@ -98,7 +98,7 @@ def _environment(name: str, scratch: str) -> dict[str, str]:
     offline = {"HF_HOME": scratch, "TOKENIZERS_PARALLELISM": "false"}
     if name == "guidellm":
         # aiperf takes these for "only what the hub left in its cache" and refuses a folder.
-        offline |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        offline |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "USE_TORCH": "0"}
         stub = Path(scratch) / "stub" / "torch"
         shutil.copytree(HERE / "torch_stub", stub, ignore=shutil.ignore_patterns("__pycache__"))
         offline["PYTHONPATH"] = str(stub.parent)
@@ -118,10 +118,11 @@ def _commands(name: str, port: int, streams: int, seconds: int, scratch: str) ->
             "--no-server-metrics", "--output-artifact-dir", str(Path(scratch) / "out"),
         ]  # fmt: skip
     return [
-        program, "benchmark", "run", "--target", f"http://127.0.0.1:{port}", "--model", "paced", "--processor", tokenizer,
-        "--profile", "concurrent", "--rate", str(streams), "--max-seconds", str(seconds),
-        "--data", "prompt_tokens=8,output_tokens=200", "--output-dir", str(Path(scratch) / "out"), "--outputs", "json",
-        "--disable-console-interactive",
+        program, "run", "--backend", f"kind=openai_http,target=http://127.0.0.1:{port},model=paced",
+        "--profile", f"kind=concurrent,streams={streams}", "--constraint", f"kind=max_duration,seconds={seconds}",
+        "--tokenizer", f"kind=huggingface_auto,model={tokenizer}",
+        "--data", "kind=synthetic_text,prompt_tokens=8,output_tokens=200",
+        "--output", f"kind=json,path={scratch}/out/report.json", "--disable-console-interactive",
     ]  # fmt: skip
 
 

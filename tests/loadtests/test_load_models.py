@@ -37,16 +37,14 @@ STREAM, WHOLE = answer(b"text/event-stream", EVENTS), answer(b"application/json"
 
 @pytest.fixture
 def serving(hostile: Any) -> Any:
-    """Every plain call is answered at once, every stream some 20 ms later, never more than eight at a time."""
+    """Every call is answered some 20 ms later, never more than eight at a time."""
     room = threading.Semaphore(8)
 
     def script(peer: Any) -> bool:
-        if b'"stream": true' not in hostile.requests[-1]:
-            peer.sendall(WHOLE)
-            return True
+        streamed = b'"stream": true' in hostile.requests[-1]
         with room:
             threading.Event().wait(0.02)
-        peer.sendall(STREAM)
+        peer.sendall(STREAM if streamed else WHOLE)
         return True
 
     hostile.script = script
@@ -142,7 +140,8 @@ def test_capacity_is_searched_and_its_knee_drawn(target: list[str], serving: Any
                 "--gate", "ttft.p50<100ms", "--gate", "completion>=1%")  # fmt: skip
     search = figures(tmp_path)["capacity"]
     assert search["unit"] == "users"
-    assert len(search["steps"]) >= 3
+    # A machine that is busy with other work makes the client the limit, and the search says so.
+    assert len(search["steps"]) >= 3 or not search["steps"][-1]["trusted"]
     if search["found"] is not None:
         assert 1 <= search["found"] < 40
         assert all(step["met"] for step in search["steps"] if step["level"] == search["found"])

@@ -174,10 +174,8 @@ class _Run:
         if plan.arrivals or crowd.spawn_rate > users:
             crowd = replace(crowd, spawn_rate=float(max(users, 1)))
         self._console.restart()
-        raw = await run_locust(plan, crowd, lambda at, told: self._console.progress(at, length, told, what))
+        tally = await run_locust(plan, crowd, lambda at, told: self._console.progress(at, length, told, what))
         self._console.end()
-        tally = Tally()
-        tally.merge(raw)
         if tally.bugs:
             raise HarnessError(f"the load client failed ({len(tally.bugs)} times): {tally.bugs[0]}")
         return plan, tally

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.errors import HarnessError, UsageError
+from weighbridge.load.figures import Tally
 from weighbridge.load.plan import PLAN_VARIABLE, LoadPlan
 from weighbridge.locate import folder
 
@@ -33,6 +34,7 @@ _START_S = 60.0
 #: At the end of the load, running streams get this long to end by themselves.
 DRAIN_S = 10
 _LOG_LINES = 5
+_LOOK_S = 0.05
 
 Progress = Callable[[float, Mapping[str, Any]], None]
 
@@ -166,7 +168,7 @@ def _locust_arguments(plan: LoadPlan, crowd: Crowd) -> list[str]:
     return arguments
 
 
-async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Mapping[str, Any]:
+async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Tally:
     """Run the load in a child; returns the counters that it left.
 
     Args:
@@ -180,7 +182,7 @@ async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Mappin
     scratch = Path(plan.folder)
     file, log = scratch / "plan.json", scratch / "locust.log"
     plan.write(file)
-    bound = _START_S + crowd.duration + 2 * DRAIN_S + _END_S
+    bound = _START_S + crowd.duration + 3 * DRAIN_S + 2 * _END_S
     try:
         async with (
             _child(
@@ -190,18 +192,31 @@ async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Mappin
         ):
             await _follow(process, progress)
             code = await process.wait()
+            await _handed_over(scratch, plan.processes)
     except TimeoutError:
         raise HarnessError(
             f"the load client did not end within {math.ceil(bound)} s: {_last_words(log)}"
         ) from None
-    try:
-        figures = json.loads((scratch / "figures.json").read_text(encoding="utf-8"))
-    except OSError:
+    files = _handed_in(scratch)
+    if len(files) < plan.processes:
         raise HarnessError(
-            f"the load client ended with code {code} and left no result: {_last_words(log)}"
-        ) from None
-    assert isinstance(figures, dict)  # noqa: S101 - our own file
-    return figures
+            f"the load client ended with code {code} and {len(files)} of {plan.processes} processes left a result: {_last_words(log)}"
+        )
+    merged = Tally()
+    for part in files:
+        merged.merge(json.loads(part.read_text(encoding="utf-8")))
+    return merged
+
+
+async def _handed_over(scratch: Path, processes: int) -> None:
+    """Wait (bounded) for workers that are still ending while locust's master has already left."""
+    deadline = time.monotonic() + DRAIN_S + _END_S
+    while len(_handed_in(scratch)) < processes and time.monotonic() < deadline:  # noqa: ASYNC110 - other processes' files
+        await asyncio.sleep(_LOOK_S)
+
+
+def _handed_in(scratch: Path) -> list[Path]:
+    return sorted(scratch.glob("figures-*.json"))
 
 
 async def _follow(process: asyncio.subprocess.Process, progress: Progress) -> None:
