@@ -5,6 +5,7 @@ sane provider. Everything that arrives is kept in a journal, which a control API
 """
 
 from mock_upstreams.config import SimulatorConfig
+from mock_upstreams.embedding import RunningSimulator, running_simulator
 from mock_upstreams.faults import FAULTS, Fault
 from mock_upstreams.journal import Entry, Journal
 from mock_upstreams.listeners import is_loopback
@@ -17,9 +18,11 @@ __all__ = [
     "Entry",
     "Fault",
     "Journal",
+    "RunningSimulator",
     "Scenario",
     "ScenarioFileError",
     "Simulator",
     "SimulatorConfig",
     "is_loopback",
+    "running_simulator",
 ]

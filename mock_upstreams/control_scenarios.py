@@ -37,12 +37,17 @@ def put_scenario(controls: Controls, asked: Asked) -> Json:
         raise bad_request("the name of a scenario has 1 to 64 letters, digits, . _ or -")
     source = load_object(asked.body)
     try:
-        _library(controls).put(name, read_scenario_value(source, ""), source)
+        define_scenario(_library(controls), name, source)
     except ScenarioError as exc:
         raise bad_request(str(exc), exc.path or None) from None
     except LibraryFullError as exc:
         raise Refusal(409, str(exc)) from None
     return {"name": name, "scenario": source}
+
+
+def define_scenario(library: Library, name: str, source: Json) -> None:
+    """Define or replace a named scenario. Raises ScenarioError and LibraryFullError."""
+    library.put(name, read_scenario_value(source, ""), source)
 
 
 def delete_scenario(controls: Controls, asked: Asked) -> Json:

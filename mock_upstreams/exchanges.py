@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from aiohttp import HttpVersion11
@@ -147,6 +148,9 @@ class Exchanges:
         """Ready to be started; `over` as told at Player."""
         if entry.method == "HEAD":
             plan = replace(plan, events=[])
+        entry.fault = plan.fault
+        if plan.status is not None and plan.status >= 300:
+            entry.retry_after_s = _retry_after_s(plan.headers)
         config = self._config
         return Player(
             plan,
@@ -162,6 +166,19 @@ class Exchanges:
         """The address at which a media job was submitted is where its files will be."""
         host = head.headers.get("host", "")
         return f"http://{host}" if _HOST.fullmatch(host) else self._url()
+
+
+def _retry_after_s(headers: tuple[tuple[str, str], ...]) -> float | None:
+    """What the header Retry-After asks for, in seconds from now, if it says so; a date may be in the past."""
+    stated = next((value for name, value in headers if name == "retry-after"), None)
+    if stated is None:
+        return None
+    if stated.isascii() and stated.isdigit():
+        return float(stated)
+    try:
+        return parsedate_to_datetime(stated).timestamp() - time.time()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def too_large(limit: int) -> Refusal:

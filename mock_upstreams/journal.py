@@ -38,7 +38,11 @@ def masked(value: str) -> str:
 
 @dataclass(slots=True)
 class Entry:
-    """One request as received. Times are `time.monotonic_ns`; it lives on until `ending` is no longer "open"."""
+    """One request as received. Times are `time.monotonic_ns`; it lives on until `ending` is no longer "open".
+
+    `fault` is what was done to the answer on purpose, whoever ended it; `retry_after_s` what Retry-After asked for, in
+    seconds from when the answer was made.
+    """
 
     upstream: str
     provider: str
@@ -62,6 +66,8 @@ class Entry:
     first_content_ns: int | None = None
     events_sent: int = 0
     finished_ns: int | None = None
+    fault: str | None = None
+    retry_after_s: float | None = None
     ending: str = "open"
     caller_left_ns: int | None = None
     writes_us: "array[int]" = field(default_factory=lambda: array("L"), repr=False)
@@ -121,6 +127,8 @@ class Entry:
             "first_content_ns": self.first_content_ns,
             "events_sent": self.events_sent,
             "finished_ns": self.finished_ns,
+            "fault": self.fault,
+            "retry_after_s": self.retry_after_s,
             "ending": self.ending,
             "caller_left_ns": self.caller_left_ns,
             "writes_us": self.writes_us.tolist(),

@@ -53,14 +53,14 @@ class Simulator:
         async with Simulator(SimulatorConfig(port=0)) as simulator:
             ... simulator.url ...
 
-    `journal` may be read directly by code in the same process.
+    `journal` and `providers` may be used directly by code in the same event loop.
     """
 
     def __init__(self, config: SimulatorConfig | None = None) -> None:
         self.config = config or SimulatorConfig()
         self.journal = Journal(self.config.journal_capacity, self.config.journal_bytes)
-        self._providers = Providers(self.config)
-        self._controls = Controls(self.journal, self._providers, self.config.control_token)
+        self.providers = Providers(self.config)
+        self._controls = Controls(self.journal, self.providers, self.config.control_token)
         self._handlers: set[asyncio.Task[object]] = set()
         self._runner: web.ServerRunner | None = None
         self._wheel: Wheel | None = None
@@ -94,7 +94,7 @@ class Simulator:
         require_token(self.config.host, self.config.control_token)
         self._stopping = False
         self._wheel = Wheel(asyncio.get_running_loop())
-        self._exchanges = Exchanges(self.config, self.journal, self._providers, self._wheel, lambda: self.url)
+        self._exchanges = Exchanges(self.config, self.journal, self.providers, self._wheel, lambda: self.url)
         server = self._server(self._exchanges)
         runner = web.ServerRunner(server, shutdown_timeout=_STOP_LIMIT_S)
         await runner.setup()
@@ -105,7 +105,7 @@ class Simulator:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._providers.callbacks = Callbacks(self.config.callback_secret)
+        self.providers.callbacks = Callbacks(self.config.callback_secret)
         self._controls.listeners = Listeners(self.config.host, server)
         self._port = int(runner.addresses[0][1])
 
@@ -138,8 +138,8 @@ class Simulator:
             await asyncio.wait(handlers, timeout=_STOP_LIMIT_S)
         if self._controls.listeners is not None:
             await self._controls.listeners.stop()
-        if self._providers.callbacks is not None:
-            await self._providers.callbacks.stop()
+        if self.providers.callbacks is not None:
+            await self.providers.callbacks.stop()
         await runner.cleanup()
         if self._wheel is not None:
             self._wheel.close()
@@ -204,7 +204,7 @@ class Simulator:
         try:
             body = await self._body(request, wire)
         except Refusal as refusal:
-            plan = self._providers.refuse(find_place(entry.path), refusal)
+            plan = self.providers.refuse(find_place(entry.path), refusal)
         else:
             credential = entry.credential
             found = await answer(self._controls, entry.method, entry.path, entry.query, body, credential)

@@ -63,6 +63,8 @@ def test_an_entry_tells_what_arrived_and_what_was_sent(client: Client, token: To
         "token": scenario,
         "status": 200,
         "events_sent": 3,
+        "fault": None,
+        "retry_after_s": None,
         "ending": "complete",
         "caller_left_ns": None,
     }
