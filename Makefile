@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run fuzz-simulator test check contract prove kill-matrix soak litellm portkey bench docs changelog sbom hooks clean
+.PHONY: setup run fuzz-simulator test check contract prove kill-matrix soak litellm portkey bench docs changelog sbom hooks clean crash
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -25,6 +25,9 @@ fuzz-simulator: $(STAMP)  ## 100,000 mutated requests to the provider simulator
 
 test: $(STAMP)  ## the project's own tests
 	@$(BIN)/python -m pytest tests -n 2 --dist worksteal $(ARGS)
+
+crash: $(STAMP)  ## kill the gateway 500 times at work, on both databases, and audit what is left; options in ARGS
+	@$(BIN)/python -m tests.crash $(ARGS)
 
 check: $(STAMP)  ## format, lint, types
 	@$(BIN)/ruff format --check .

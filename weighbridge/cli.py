@@ -183,11 +183,16 @@ def prove(
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    database: Annotated[
+        str | None,
+        typer.Option("--database", help="where the gateway keeps its books: postgresql://... or a file"),
+    ] = None,
+) -> None:
     """Start simulator and reference gateway on free ports; print URLs and keys; run until interrupted."""
     from weighbridge.serve import serve_pair
 
-    raise typer.Exit(int(serve_pair()))
+    raise typer.Exit(int(serve_pair(database)))
 
 
 @app.command()
@@ -215,11 +220,16 @@ def mock(
 
 
 @app.command()
-def gateway(config: Annotated[Path, typer.Option("--config", help="the gateway's YAML file")]) -> None:
+def gateway(
+    config: Annotated[Path, typer.Option("--config", help="the gateway's YAML file")],
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="processes; more than one need PostgreSQL")
+    ] = 1,
+) -> None:
     """Start the reference gateway; run until interrupted."""
     from weighbridge.serve import serve_gateway
 
-    raise typer.Exit(int(serve_gateway(config)))
+    raise typer.Exit(int(serve_gateway(config, workers)))
 
 
 app.command()(load)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -122,22 +123,31 @@ def _closed_port() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def gateway_on(simulator_url: str, components: Components | None = None) -> AsyncIterator[Pair]:
+async def gateway_on(
+    simulator_url: str, components: Components | None = None, **settings: Any
+) -> AsyncIterator[Pair]:
     """The reference gateway, or a variant of it, in front of a running simulator.
 
     Args:
         simulator_url: root of the simulator.
         components: the gateway's parts; a defect replaces one of them.
+        settings: further keys of the gateway's configuration.
     """
     operator_token = f"operator-{secrets.token_hex(16)}"
     upstream_key = f"upstream-{secrets.token_hex(8)}"
     with _closed_port() as closed_port:
-        config = _config(simulator_url, upstream_key, operator_token, closed_port)
+        config = _config(simulator_url, upstream_key, operator_token, closed_port, settings)
         async with Gateway(config, components) as gateway:
             yield await _pair(gateway, simulator_url, operator_token)
 
 
-def _config(simulator_url: str, upstream_key: str, operator_token: str, closed_port: int) -> GatewayConfig:
+def _config(
+    simulator_url: str,
+    upstream_key: str,
+    operator_token: str,
+    closed_port: int,
+    settings: Mapping[str, Any],
+) -> GatewayConfig:
     return reapi_config(
         openai_url=f"{simulator_url}/v1",
         anthropic_url=simulator_url,
@@ -148,6 +158,7 @@ def _config(simulator_url: str, upstream_key: str, operator_token: str, closed_p
         channels=_channels(simulator_url, upstream_key, closed_port),
         task_poll_interval_s=_TASK_POLL_S,
         upstream_timeout_s=_UPSTREAM_TIMEOUT_S,
+        **settings,
     )
 
 
@@ -189,7 +200,17 @@ async def embedded(components: Components | None = None) -> AsyncIterator[Target
 
 
 @asynccontextmanager
-async def serving(components: Components | None = None) -> AsyncIterator[Pair]:
-    """As `embedded`, with the variables that other commands need to use the pair."""
-    async with Simulator(SimulatorConfig()) as simulator, gateway_on(simulator.url, components) as pair:
-        yield pair
+async def serving(components: Components | None = None, database: str | None = None) -> AsyncIterator[Pair]:
+    """As `embedded`, with the variables that other commands need to use the pair.
+
+    Args:
+        components: as above.
+        database: where the gateway keeps its books; without it in files that go away at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="weighbridge-") as files:
+        settings = {} if database is None else {"database": database, "files": files}
+        async with (
+            Simulator(SimulatorConfig()) as simulator,
+            gateway_on(simulator.url, components, **settings) as pair,
+        ):
+            yield pair

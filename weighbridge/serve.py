@@ -13,6 +13,7 @@ import uvloop
 
 from mock_upstreams import ScenarioFileError, Simulator, SimulatorConfig, is_loopback
 from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
+from reference_gateway.supervisor import Supervisor, WorkersError, check_workers
 from weighbridge.embed import serving
 from weighbridge.errors import ExitCode, HarnessError, TargetFileError
 
@@ -33,16 +34,20 @@ def _serve(body: Callable[[asyncio.Event], Awaitable[None]]) -> ExitCode:
         raise HarnessError(
             f"cannot listen: {error.strerror or error}; choose another port, or --port 0"
         ) from error
-    except GatewayStartError as error:
+    except (ConfigError, GatewayStartError) as error:
         raise HarnessError(str(error)) from error
     return ExitCode.OK
 
 
-def serve_pair() -> ExitCode:
-    """Simulator and reference gateway on free ports; prints the variables of `targets/embedded.yaml`."""
+def serve_pair(database: str | None = None) -> ExitCode:
+    """Simulator and reference gateway on free ports; prints the variables of `targets/embedded.yaml`.
+
+    Args:
+        database: URL of a PostgreSQL database or path of an SQLite file; without it the books go away at the end.
+    """
 
     async def body(stop: asyncio.Event) -> None:
-        async with serving() as pair:
+        async with serving(database=database) as pair:
             for name, value in pair.variables.items():
                 typer.echo(f"export {name}={value}")
             typer.echo("# in another shell: weighbridge run --target targets/embedded.yaml; end with Ctrl-C")
@@ -85,18 +90,22 @@ def serve_simulator(
     return _serve(body)
 
 
-def serve_gateway(config: Path) -> ExitCode:
-    """The reference gateway alone.
+def serve_gateway(config: Path, workers: int = 1) -> ExitCode:
+    """The reference gateway alone, in one process or in several.
 
     Raises:
         TargetFileError: the configuration cannot be used.
     """
     try:
         parsed = load_config(config)
-    except ConfigError as error:
+        check_workers(parsed, workers)
+    except (ConfigError, WorkersError) as error:
         raise TargetFileError(str(error)) from error
 
     async def body(stop: asyncio.Event) -> None:
+        if workers > 1:
+            await Supervisor(config, parsed, workers).run(stop)
+            return
         async with Gateway(parsed) as gateway:
             typer.echo(f"chat     {gateway.chat_url}\nmessages {gateway.messages_url}")
             typer.echo(

@@ -1,0 +1,297 @@
+"""Kills a gateway again and again while it is at work, and looks afterwards whether all is as it must be.
+
+A life is: start, traffic, death at a random moment or at a named stage. After some lives comes one without a death, in
+which everything left must be driven to its end; then callers, providers and books are compared.
+It proves that the death of the process loses nothing. It proves nothing about power loss: the disk never forgets here.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from mock_upstreams import Simulator, SimulatorConfig
+from tests.crash.evidence import Attempt, Books, Delivery, delivery, read_books
+from tests.crash.stages import STAGES
+from tests.crash.traffic import OPERATOR_TOKEN, Traffic, as_json, open_accounts, read_urls
+from tests.crash.verdict import violations
+
+CALLERS = 8
+LIVES_PER_LOOK = 10
+_START_S = 30.0
+_MOST_WORK = 20
+_MORE_S = 0.05
+_STAGE_S = 2.0
+_REST_S = 20.0
+_LOOKS = 8
+_STAGED = 0.5
+_IN_START = 0.1
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run did."""
+
+    kills: int = 0
+    staged: dict[str, int] = field(default_factory=dict)
+    in_start: int = 0
+    calls: int = 0
+    whole: int = 0
+    charges: int = 0
+    tasks: int = 0
+    refunds: int = 0
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+    def line(self, name: str) -> str:
+        """One line for people."""
+        verdict = "nothing lost, nothing paid twice" if not self.wrong else f"{len(self.wrong)} things wrong"
+        return (
+            f"{name}: {self.kills} kills ({sum(self.staged.values())} at {len(self.staged)} of {len(STAGES)} stages,"
+            f" {self.in_start} while starting) in {self.seconds:.0f} s; {self.calls} calls, {self.whole} delivered,"
+            f" {self.charges} charged; {self.tasks} tasks, {self.refunds} refunded: {verdict}"
+        )
+
+
+class Nursery:
+    """The process that forks gateways."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @staticmethod
+    async def open() -> "Nursery":
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.crash.nursery"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        return Nursery(process)
+
+    async def ask(self, order: dict[str, Any]) -> dict[str, int]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(as_json(order))
+        async with asyncio.timeout(_START_S):
+            answer: dict[str, int] = yaml.safe_load(await self._process.stdout.readline())
+        return answer
+
+    async def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        async with asyncio.timeout(_START_S):
+            await self._process.wait()
+
+
+class CrashRun:
+    """One run over one database."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        seed: int,
+        *,
+        defect: str | None = None,
+        progress: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self._folder = folder
+        self._database = database
+        self._chance = random.Random(seed)
+        self._defect = defect
+        self._progress = progress
+        self._stages = list(STAGES)
+        self._deliveries: dict[str, list[Delivery]] = {}
+        self._looked = 0
+        self.tally = Tally()
+
+    async def run(self, kills: int) -> Tally:
+        """Kill so many times; the tally says what came of it. Stops early when something is wrong."""
+        began = time.monotonic()
+        async with (
+            Simulator(SimulatorConfig(journal_capacity=500_000)) as simulator,
+            aiohttp.ClientSession() as session,
+        ):
+            self._write_config(simulator.url)
+            nursery = await Nursery.open()
+            try:
+                await self._lives(nursery, session, simulator.url, kills)
+            finally:
+                await nursery.close()
+        self.tally.seconds = time.monotonic() - began
+        return self.tally
+
+    async def _lives(
+        self, nursery: Nursery, session: aiohttp.ClientSession, simulator: str, kills: int
+    ) -> None:
+        first = await self._start(nursery, None, 1)
+        accounts = await open_accounts(session, (await self._urls(first))["operator"])
+        await self._end(nursery, first, signal.SIGTERM)
+        traffic = Traffic(self._chance, accounts)
+        while self.tally.kills < kills and not self.tally.wrong:
+            await self._live_and_die(nursery, traffic)
+            if self.tally.kills % LIVES_PER_LOOK == 0 or self.tally.kills == kills:
+                books = await self._rest(nursery)
+                await self._look(session, simulator, traffic.attempts, books)
+
+    async def _live_and_die(self, nursery: Nursery, traffic: Traffic) -> None:
+        fate = self._chance.random()
+        stage = self._next_stage() if fate < _STAGED else None
+        pid = await self._start(nursery, stage, self._chance.randint(1, 3))
+        self.tally.kills += 1
+        if fate > 1 - _IN_START:
+            self.tally.in_start += 1
+            await asyncio.sleep(self._chance.random() * 0.15)
+            await self._end(nursery, pid, signal.SIGKILL)
+            return
+        urls = await self._urls(pid, missing_ok=stage is not None)
+        if urls is None:
+            # The stage was reached while the gateway took up what the last one had left.
+            await self._end(nursery, pid, signal.SIGKILL)
+            self._count_stage(stage)
+            return
+        calling = asyncio.create_task(traffic.run(urls, CALLERS))
+        if stage is None:
+            # A moment is some work and some time: so a run is the same on a fast machine and on a slow one.
+            await self._work(traffic, self._chance.randrange(_MOST_WORK), calling)
+            await asyncio.sleep(self._chance.random() * _MORE_S)
+        else:
+            await asyncio.wait([calling], timeout=_STAGE_S)
+            if calling.done():
+                self._count_stage(stage)
+        await self._end(nursery, pid, signal.SIGKILL)
+        await calling
+
+    async def _work(self, traffic: Traffic, calls: int, calling: "asyncio.Task[None]") -> None:
+        """Wait until so many more calls have ended, within a bound."""
+        goal = traffic.ended + calls
+        until = time.monotonic() + _STAGE_S
+        while traffic.ended < goal and time.monotonic() < until and not calling.done():  # noqa: ASYNC110 - many callers count
+            await asyncio.sleep(0.002)
+
+    def _next_stage(self) -> str:
+        if not self._stages:
+            self._stages = list(STAGES)
+        return self._stages.pop(self._chance.randrange(len(self._stages)))
+
+    def _count_stage(self, stage: str | None) -> None:
+        if stage is not None:
+            self.tally.staged[stage] = self.tally.staged.get(stage, 0) + 1
+
+    async def _rest(self, nursery: Nursery) -> Books:
+        """Lives without death, until everything has ended or the patience has."""
+        for attempt in range(_LOOKS):
+            pid = await self._start(nursery, None, 1)
+            await self._urls(pid)
+            await asyncio.sleep(0.3 + 0.2 * attempt)
+            await self._end(nursery, pid, signal.SIGTERM)
+            books = await read_books(self._database)
+            if books.at_rest:
+                break
+        return books
+
+    async def _look(
+        self, session: aiohttp.ClientSession, simulator: str, attempts: list[Attempt], books: Books
+    ) -> None:
+        fresh = attempts[self._looked :]
+        self._looked = len(attempts)
+        names = [attempt.name for attempt in fresh]
+        for start in range(0, len(names), 1000):
+            query = {"ids": names[start : start + 1000]}
+            async with session.post(f"{simulator}/_wb/journal/query", json=query) as response:
+                found = await response.json()
+            if found["dropped"]:
+                raise RuntimeError("the simulator's journal is too small for this run")
+            for entry in found["entries"]:
+                self._deliveries.setdefault(entry["id"], []).append(delivery(entry))
+        tally = self.tally
+        tally.wrong = violations(books, attempts, (one for many in self._deliveries.values() for one in many))
+        tally.calls = len(attempts)
+        tally.whole = sum(attempt.whole for attempt in attempts)
+        tally.charges = sum(row.reason == "settle" for row in books.rows)
+        tally.tasks = len(books.tasks)
+        tally.refunds = sum(row.reason == "refund" for row in books.rows)
+        self._progress(f"{tally.kills} kills, {tally.calls} calls, {tally.tasks} tasks")
+
+    async def _start(self, nursery: Nursery, stage: str | None, nth: int) -> int:
+        (self._folder / "told").unlink(missing_ok=True)
+        order = {
+            "config": str(self._folder / "gateway.yaml"),
+            "output": str(self._folder / "told"),
+            "errors": str(self._folder / "errors"),
+            "stage": stage,
+            "nth": nth,
+            "defect": self._defect,
+        }
+        return (await nursery.ask(order))["pid"]
+
+    async def _urls(self, pid: int, *, missing_ok: bool = False) -> Any:
+        """Where the gateway listens; None when it has died before it said so, if that is allowed."""
+        told = self._folder / "told"
+        until = time.monotonic() + _START_S
+        while time.monotonic() < until:
+            if told.exists() and (urls := read_urls(told.read_text())) is not None:
+                return urls
+            if _dead(pid):
+                if missing_ok:
+                    return None
+                raise RuntimeError(f"the gateway did not start: {self._last_words()}")
+            await asyncio.sleep(0.003)
+        raise RuntimeError("the gateway took too long to start")
+
+    async def _end(self, nursery: Nursery, pid: int, how: signal.Signals) -> None:
+        os.kill(pid, how)
+        until = time.monotonic() + _REST_S
+        while not _dead(pid):
+            if time.monotonic() > until:
+                raise RuntimeError("the gateway does not end")
+            await asyncio.sleep(0.002)
+        code = (await nursery.ask({"reap": pid}))["code"]
+        if how is signal.SIGTERM and code != 0:
+            raise RuntimeError(f"the gateway ended with {code}: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        errors = self._folder / "errors"
+        return errors.read_text()[-2000:] if errors.exists() else ""
+
+    def _write_config(self, simulator: str) -> None:
+        values = {
+            "operator_token": OPERATOR_TOKEN,
+            "database": self._database,
+            "files": str(self._folder / "files"),
+            "database_connections": 6,
+            "lease_s": 1.0,
+            "groups": {"default": {"routes": {"gpt-5.5": "openai", "claude-opus-4-8": "anthropic"}}},
+            "models": {
+                "gpt-5.5": {"family": "openai", "rates": {"input": "5", "output": "30"}},
+                "claude-opus-4-8": {
+                    "family": "anthropic",
+                    "rates": {"input": "5", "output": "30"},
+                    "surfaces": ["chat", "messages"],
+                },
+            },
+            "task_models": {"gpt-image-2": {"endpoint": "images", "kind": "image", "price": 40}},
+            "channels": {
+                "openai": {"dialect": "openai", "url": f"{simulator}/v1", "key": "k"},
+                "anthropic": {"dialect": "anthropic", "url": simulator, "key": "k"},
+            },
+            "media": {"url": simulator, "key": "k"},
+            "task_poll_interval_s": 0.02,
+            "task_rate_limit": 100_000,
+        }
+        (self._folder / "gateway.yaml").write_text(yaml.safe_dump(values))
+
+
+def _dead(pid: int) -> bool:
+    """Whether the process has ended; its remains are still there."""
+    state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+    return state == "Z"
