@@ -39,10 +39,18 @@ class Membership:
             self._beating = asyncio.create_task(self._beat(on_orphans), name="membership")
 
     async def stop(self) -> None:
-        """Let the lease run out."""
+        """Leave: what is unfinished is open to the others, or to the next start."""
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
+        try:
+            await self._database.submit(
+                lambda connection: connection.execute(
+                    "DELETE FROM workers WHERE worker = ?", self._database.worker
+                )
+            )
+        except StorageError as error:
+            _log.warning("left without a word: %s", error)
 
     def holds_lease(self) -> bool:
         """Whether nobody can have taken over from this worker."""

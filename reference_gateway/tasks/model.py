@@ -63,7 +63,10 @@ class TaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task. `job` is the provider's id, unknown until the provider has answered."""
+    """One task. `job` is the provider's id, unknown until the provider has answered.
+
+    `quantity` is how many times the price of the model makes the price of the task; the ledger keeps it.
+    """
 
     id: str
     account: str
@@ -75,6 +78,7 @@ class Task:
     job: str | None = None
     output: TaskOutput | None = None
     error: TaskError | None = None
+    quantity: int = 1
 
     @property
     def folder(self) -> str:

@@ -40,13 +40,15 @@ class TaskService:
         model = self._validator.validate(endpoint, body)
         if not self._worker.has_room():
             raise refuse(Kind.OVERLOADED, "Too many tasks are running; try again later.")
+        price = self._validator.price(model, body)
         task = Task(
             id=new_task_id(),
             account=account.id,
             model=model.id,
             kind=model.kind,
-            price=self._validator.price(model, body),
+            price=price,
             created_at=int(time.time()),
+            quantity=price // model.price if model.price else 1,
         )
         accepting = asyncio.create_task(self.accept(task, self.job_request(model, body), idempotency_key))
         self._accepting.add(accepting)

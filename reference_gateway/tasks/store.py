@@ -83,7 +83,14 @@ class TaskStore:
 
     async def post_created(self, connection: Connection, task: Task, idempotency_key: str | None) -> None:
         """Debit first: without the money nothing else happens."""
-        detail: JsonObject = {"model": task.model, "credits": task.price}
+        rate = task.price // task.quantity if task.quantity else 0
+        term = {"name": "task", "quantity": task.quantity, "rate": str(rate), "amount": str(task.price)}
+        detail: JsonObject = {
+            "model": task.model,
+            "usage": {"tasks": task.quantity},
+            "terms": [term],
+            "total": str(task.price),
+        }
         await self._ledger.post_debit(connection, task.id, task.account, task.price, detail)
         await connection.execute(
             "INSERT INTO tasks (task, account, model, kind, price, created_at, worker) VALUES (?, ?, ?, ?, ?, ?, ?)",
