@@ -123,7 +123,10 @@ class AccountDirectory:
     async def _read_changes(
         self, connection: Connection
     ) -> tuple[int, Sequence[Sequence[Any]], Sequence[Sequence[Any]]]:
-        """The version of the directory, and what has changed since the one that is known here."""
+        """The version of the directory, and what has changed since the one that is known here.
+
+        Changes that are newer than the version may come along; they come again with the next look.
+        """
         row = await connection.fetch_one("SELECT version FROM directory")
         version = 0 if row is None else int(row[0])
         if version == self._version:
@@ -131,15 +134,13 @@ class AccountDirectory:
         known = self._version
         accounts = await connection.fetch(
             "SELECT account, workspace, requests_per_second, group_limits, state FROM accounts"
-            " WHERE changed > ? AND changed <= ?",
+            " WHERE changed > ?",
             known,
-            version,
         )
         keys = await connection.fetch(
             "SELECT k.key_id, k.account, k.digest, k.state FROM keys AS k JOIN accounts AS a ON a.account = k.account"
-            " WHERE a.changed > ? AND a.changed <= ?",
+            " WHERE a.changed > ?",
             known,
-            version,
         )
         return version, accounts, keys
 

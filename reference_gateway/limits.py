@@ -7,6 +7,8 @@ Source: public docs, API Overview, Rate limits (10 requests per second and user)
 Errors: 4xx of the AI/ML API (rate and concurrency).
 """
 
+import asyncio
+import logging
 import math
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +20,8 @@ from reference_gateway.database import Connection, Database
 from reference_gateway.failures import Failure, GatewayError, Kind
 from reference_gateway.identifiers import random_hex
 from reference_gateway.windows import WINDOW_S, Windows
+
+_log = logging.getLogger(__name__)
 
 
 class RunningCalls:
@@ -85,7 +89,12 @@ class SharedRunningCalls(RunningCalls):
                 lambda connection: connection.execute("DELETE FROM running_calls WHERE slot = ?", token),
                 early=True,
                 lane=token,
-            )
+            ).add_done_callback(_report)
+
+
+def _report(leaving: "asyncio.Future[int]") -> None:
+    if not leaving.cancelled() and (error := leaving.exception()) is not None:
+        _log.error("a call could not be counted out", exc_info=error)
 
 
 class GroupLimiter:

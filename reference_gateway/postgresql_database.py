@@ -7,12 +7,13 @@ crash of the server may lose them, a crash of the gateway cannot, and nothing du
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -28,8 +29,6 @@ from reference_gateway.database import (
 )
 from reference_gateway.identifiers import random_hex
 from reference_gateway.migrations import migrate
-
-R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 100_000
@@ -55,22 +54,22 @@ class PostgresqlConnection:
         self._connection = connection
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
-        rows: Sequence[Sequence[Any]] = await _told(self._connection.fetch(_numbered(sql), *values))
+        rows: Sequence[Sequence[Any]] = await _told(self._connection.fetch, _numbered(sql), *values)
         return rows
 
     async def fetch_one(self, sql: str, *values: Any) -> Sequence[Any] | None:
-        row: Sequence[Any] | None = await _told(self._connection.fetchrow(_numbered(sql), *values))
+        row: Sequence[Any] | None = await _told(self._connection.fetchrow, _numbered(sql), *values)
         return row
 
     async def execute(self, sql: str, *values: Any) -> int:
-        status: str = await _told(self._connection.execute(_numbered(sql), *values))
+        status: str = await _told(self._connection.execute, _numbered(sql), *values)
         return int(status.rpartition(" ")[2])
 
     async def has_table(self, name: str) -> bool:
-        return await _told(self._connection.fetchval("SELECT to_regclass($1)::text", name)) is not None
+        return await _told(self._connection.fetchval, "SELECT to_regclass($1)::text", name) is not None
 
     async def script(self, sql: str) -> None:
-        await _told(self._connection.execute(sql))
+        await _told(self._connection.execute, sql)
 
 
 @lru_cache(maxsize=1024)
@@ -80,10 +79,10 @@ def _numbered(sql: str) -> str:
     return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
 
 
-async def _told(statement: Coroutine[Any, Any, R]) -> R:
+async def _told(statement: Callable[..., Awaitable[Any]], *values: Any) -> Any:
     """The result of a statement; its errors as ours."""
     try:
-        return await statement
+        return await statement(*values)
     except _UNDONE:
         raise
     except asyncpg.IntegrityConstraintViolationError as error:
@@ -197,14 +196,13 @@ class PostgresqlDatabase(Database):
         except _BROKEN as error:
             raise StorageError(f"the database cannot be reached: {error or type(error).__name__}") from error
         try:
-            await _told(connection.execute(_BEGIN_EARLY if early else _BEGIN))
             try:
+                await _told(connection.execute, _BEGIN_EARLY if early else _BEGIN)
                 result = await operation(PostgresqlConnection(connection))
+                await _told(connection.execute, "COMMIT")
             except BaseException:
-                if not connection.is_closed():
-                    await _told(connection.execute("ROLLBACK"))
+                await _undo(connection)
                 raise
-            await _told(connection.execute("COMMIT"))
             return result
         finally:
             await self._pool.release(connection)
@@ -223,7 +221,7 @@ class PostgresqlDatabase(Database):
                 await self._presence.execute("SELECT pg_advisory_lock($1)", self._lock_key)
             except _BROKEN as error:
                 raise StorageError(str(error) or type(error).__name__) from error
-        await _told(self._presence.execute(_BEAT, self.worker, self._lock_key, _HOST, os.getpid()))
+        await _told(self._presence.execute, _BEAT, self.worker, self._lock_key, _HOST, os.getpid())
 
     async def bury(self, connection: Connection, lease_s: float) -> None:
         await connection.execute(_BURY, self.worker, lease_s)
@@ -245,6 +243,16 @@ DELETE FROM workers AS w WHERE worker <> ? AND (
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND (l.classid::bigint << 32 | l.objid::bigint) = w.lock_key))
 """
+
+
+async def _undo(connection: Any) -> None:
+    """End a transaction that failed; a connection that cannot even do that is not used again."""
+    try:
+        await connection.execute("ROLLBACK")
+    except _BROKEN as error:
+        _log.warning("a connection to the database is given up: %s", error)
+        with contextlib.suppress(asyncpg.InterfaceError):
+            connection.terminate()
 
 
 async def _no_reset(_connection: Any) -> None:

@@ -5,17 +5,22 @@ Each task has one coroutine, owned here; stopping cancels them, and the next sta
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
 from reference_gateway.config import MediaKind
+from reference_gateway.database import ConstraintError, DatabaseClosedError, StorageError
 from reference_gateway.jsonwire import JsonObject
 from reference_gateway.tasks.media import Job, JobState, MediaClient, MediaError
 from reference_gateway.tasks.model import StoredFile, Task, TaskError, TaskFailureCode, TaskOutput, task_error
 from reference_gateway.tasks.storage import MediaStorage
 from reference_gateway.tasks.store import TaskStore
 
+T = TypeVar("T")
+
 MOST_LIVE: Final = 10_000
+_STORAGE_PAUSE_S: Final = 0.1
+_LONGEST_STORAGE_PAUSE_S: Final = 5.0
 _DOWNLOAD_ATTEMPTS: Final = 3
 _DOWNLOAD_PAUSE_S: Final = 0.2
 _FAILURES: Final[Mapping[TaskFailureCode, str]] = {
@@ -119,7 +124,7 @@ class TaskWorker:
             raise TaskFailedError(
                 TaskFailureCode.PROVIDER_FAILED, "The provider did not accept the task."
             ) from error
-        if await self._store.record_job(task.id, job_id):
+        if await _kept(lambda: self._store.record_job(task.id, job_id)):
             await self.follow(task, job_id)
 
     async def follow(self, task: Task, job_id: str) -> None:
@@ -134,7 +139,8 @@ class TaskWorker:
         if job.state is JobState.FAILED:
             _log.warning("%s: the provider failed the job: %.200s", task.id, job.message)
             raise TaskFailedError(self.code_for(job), self.message_for(job))
-        await self._outcomes.completed(task, await self.fetch(task, job))
+        output = await self.fetch(task, job)
+        await _kept(lambda: self._outcomes.completed(task, output))
 
     async def _ended(self, task: Task, job_id: str) -> Job:
         while True:
@@ -191,9 +197,30 @@ class TaskWorker:
         try:
             await run
         except TaskFailedError as failed:
-            await self._outcomes.failed(task, failed.error)
+            error = failed.error
+        except DatabaseClosedError:
+            # Too late for an end; the next start takes the task up.
+            return
         except Exception:  # noqa: BLE001 - no task may be left without an end
             _log.exception("%s failed unexpectedly", task.id)
-            await self._outcomes.failed(
-                task, task_error(TaskFailureCode.INTERNAL, "The gateway failed while it worked on the task.")
-            )
+            error = task_error(TaskFailureCode.INTERNAL, "The gateway failed while it worked on the task.")
+        else:
+            return
+        await _kept(lambda: self._outcomes.failed(task, error))
+
+
+async def _kept(write: Callable[[], Awaitable[T]]) -> T:
+    """Write what has happened to a task, again and again while the database is away: every write is made for that.
+
+    Raises `DatabaseClosedError` when the gateway stops.
+    """
+    pause = _STORAGE_PAUSE_S
+    while True:
+        try:
+            return await write()
+        except (ConstraintError, DatabaseClosedError):
+            raise
+        except StorageError as error:
+            _log.error("a task waits for the database: %s", error)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_STORAGE_PAUSE_S)
