@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reference_gateway.config import Address, GatewayConfig
-from reference_gateway.gateway import Gateway, GatewayStartError, root_url
+from reference_gateway.gateway import Gateway, GatewayStartError
 
 _BACKLOG = 1024
 _STOP_S = 10.0
@@ -25,6 +25,7 @@ _SETTLED_S = 5.0
 _PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _READY = b"."
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with, not listened on
 _LIFELINE = "lifeline"
 _PATHS = {"chat": "/v1", "tasks": "/api/v1", "aimlapi": "/v1", "operator": "/operator/v1"}
 
@@ -97,7 +98,7 @@ class Supervisor:
         for name, path in (("chat", "/v1"), ("messages", ""), *list(_PATHS.items())[1:]):
             opened = self._sockets["chat" if name == "messages" else name]
             host, port = opened.getsockname()[:2]
-            print(f"{name:9}{root_url(host, port)}{path}", flush=True)  # noqa: T201 - the program's output
+            print(f"{name:9}http://{_ANY_HOST.get(host, host)}:{port}{path}", flush=True)  # noqa: T201 - the program's output
         print(f"{'workers':9}{' '.join(map(str, self.pids))}", flush=True)  # noqa: T201 - the program's output
 
     async def _keep(self, index: int, ready: asyncio.Event) -> None:
