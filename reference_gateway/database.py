@@ -95,3 +95,12 @@ class Database(ABC):
     @abstractmethod
     async def bury(self, connection: Connection, lease_s: float) -> None:
         """Strike the processes off the list that are gone, or have not renewed their lease."""
+
+
+def storable(text: str) -> bool:
+    """Whether a text of a caller can be a key at all: no database keeps NUL or half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from reference_gateway.database import Connection, ConstraintError, Database
+from reference_gateway.database import Connection, ConstraintError, Database, storable
 from reference_gateway.jsonwire import JsonObject, encode
 from reference_gateway.rate_card import RateCard
 
@@ -273,7 +273,7 @@ class Ledger:
 
     async def read_call(self, connection: Connection, call: str) -> list[Transfer]:
         """All transfers of a call in order."""
-        return await self._transfers(connection, "call", call)
+        return await self._transfers(connection, "call", call) if storable(call) else []
 
     async def _transfers(self, connection: Connection, column: str, value: str) -> list[Transfer]:
         rows = await connection.fetch(
@@ -285,6 +285,8 @@ class Ledger:
 
     async def read_rate_card(self, connection: Connection, version: str) -> RateCard | None:
         """One rate card."""
+        if not storable(version):
+            return None
         row = await connection.fetch_one("SELECT card FROM rate_cards WHERE version = ?", version)
         return None if row is None else RateCard(version, bytes(row[0]))
 

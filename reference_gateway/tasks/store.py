@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reference_gateway.config import MediaKind
-from reference_gateway.database import Connection, Database
+from reference_gateway.database import Connection, Database, storable
 from reference_gateway.jsonwire import JsonObject, decode_object, encode
 from reference_gateway.ledger import Ledger
 from reference_gateway.tasks.model import (
@@ -148,7 +148,7 @@ class TaskStore:
 
     async def read_task(self, connection: Connection, task_id: str) -> Task | None:
         """One task."""
-        if not _storable(task_id):
+        if not storable(task_id):
             return None
         row = await connection.fetch_one(f"SELECT {_COLUMNS} FROM tasks WHERE task = ?", task_id)  # noqa: S608 - constant columns
         return None if row is None else _task(row)
@@ -167,15 +167,6 @@ class TaskStore:
         """Recorded headers, oldest first."""
         rows = await connection.fetch("SELECT value, account, task, at FROM idempotency_keys ORDER BY seq")
         return [IdempotencyRecord(*row) for row in rows]
-
-
-def _storable(text: str) -> bool:
-    """Whether a text of a caller can be a key at all: no database keeps NUL or half of a character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
 
 
 def _task(row: Sequence[Any]) -> Task:
