@@ -231,7 +231,7 @@ class GatewayConfig:
     public_tasks_url: str | None = None
     files: Path | None = None
     database_connections: int = 8
-    lease_s: float = 5.0
+    lease_s: float = 10.0
     drain_s: float = 2.0
     limits: Limits = field(default_factory=Limits)
     log: LogSettings = field(default_factory=LogSettings)

