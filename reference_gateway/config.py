@@ -63,6 +63,21 @@ class Listen:
     shared: HostMode | None = None
     metrics: Address | None = None
 
+    def own(self) -> dict[str, Address]:
+        """Every address to listen on, by what is served there."""
+        surfaces = {
+            "chat": self.chat,
+            "tasks": self.tasks,
+            "aimlapi": self.aimlapi,
+            "operator": self.operator,
+        }
+        if self.shared is not None:
+            surfaces = {name: place for name, place in surfaces.items() if name not in self.shared.names}
+            surfaces["shared"] = self.shared.address
+        if self.metrics is not None:
+            surfaces["metrics"] = self.metrics
+        return surfaces
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

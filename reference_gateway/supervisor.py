@@ -18,6 +18,7 @@ from typing import Any
 
 from reference_gateway.config import Address, GatewayConfig
 from reference_gateway.gateway import Gateway, GatewayStartError
+from reference_gateway.listener import root_url
 
 _BACKLOG = 1024
 _STOP_S = 10.0
@@ -25,9 +26,8 @@ _SETTLED_S = 5.0
 _PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _READY = b"."
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with, not listened on
 _LIFELINE = "lifeline"
-_PATHS = {"chat": "/v1", "tasks": "/api/v1", "aimlapi": "/v1", "operator": "/operator/v1"}
+_PATHS = {"chat": "/v1", "messages": "", "tasks": "/api/v1", "aimlapi": "/v1", "operator": "/operator/v1"}
 
 _log = logging.getLogger(__name__)
 
@@ -84,21 +84,17 @@ class Supervisor:
             raise GatewayStartError("a worker ended before it was ready; its last words are above")
 
     def _open(self, stack: contextlib.ExitStack) -> None:
-        listen = self._config.listen
-        addresses = {
-            "chat": listen.chat,
-            "tasks": listen.tasks,
-            "aimlapi": listen.aimlapi,
-            "operator": listen.operator,
-        }
-        for name, address in addresses.items():
+        for name, address in self._config.listen.own().items():
             self._sockets[name] = stack.enter_context(_listening(address))
 
     def _announce(self) -> None:
-        for name, path in (("chat", "/v1"), ("messages", ""), *list(_PATHS.items())[1:]):
-            opened = self._sockets["chat" if name == "messages" else name]
-            host, port = opened.getsockname()[:2]
-            print(f"{name:9}http://{_ANY_HOST.get(host, host)}:{port}{path}", flush=True)  # noqa: T201 - the program's output
+        roots = {name: root_url(*opened.getsockname()[:2]) for name, opened in self._sockets.items()}
+        if (shared := self._config.listen.shared) is not None:
+            port = self._sockets["shared"].getsockname()[1]
+            roots |= {surface: f"http://{names[0]}:{port}" for surface, names in shared.names.items()}
+        for name, path in _PATHS.items():
+            root = roots["chat" if name == "messages" else name]
+            print(f"{name:9}{root}{path}", flush=True)  # noqa: T201 - the program's output
         print(f"{'workers':9}{' '.join(map(str, self.pids))}", flush=True)  # noqa: T201 - the program's output
 
     async def _keep(self, index: int, ready: asyncio.Event) -> None:
@@ -163,7 +159,8 @@ async def serve_worker(
     """One worker's life: take over the sockets, tell that it is ready, serve until told or orphaned."""
     lifeline = inherited[_LIFELINE]
     lifeline.settimeout(0)
-    async with Gateway(config, sockets={name: inherited[name] for name in _PATHS}):
+    sockets = {name: opened for name, opened in inherited.items() if name != _LIFELINE}
+    async with Gateway(config, sockets=sockets):
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(lifeline, _READY)
         # Nothing is ever sent this way: whatever can be read here is the end.
@@ -174,8 +171,8 @@ def inherited_sockets(text: str) -> dict[str, socket.socket]:
     """Sockets that a parent has handed over, as `name=descriptor,...`; raises `ValueError` for anything else."""
     pairs = [part.partition("=") for part in text.split(",")]
     sockets = {name: socket.socket(fileno=int(descriptor)) for name, _, descriptor in pairs}
-    if set(sockets) != {*_PATHS, _LIFELINE}:
-        raise ValueError(f"expected descriptors for {', '.join((*_PATHS, _LIFELINE))}")
+    if _LIFELINE not in sockets:
+        raise ValueError(f"expected a descriptor for {_LIFELINE}")
     return sockets
 
 

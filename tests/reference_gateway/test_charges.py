@@ -15,6 +15,7 @@ def test_the_charge_of_a_call_is_explained_by_usage_rates_and_arithmetic(deploy:
                 customer, {"model": "gpt-5.5", "messages": [{"role": "user", "content": content}]}
             )
             told = await d.operator("GET", f"/calls/{answer.json['id']}")
+            charge = told["charge"]
             assert told["account"] == customer.id
             assert (charge["usage"]["input"], charge["usage"]["cached"], charge["usage"]["output"]) == (
                 1000,
