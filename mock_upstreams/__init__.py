@@ -9,6 +9,8 @@ from mock_upstreams.embedding import RunningSimulator, running_simulator
 from mock_upstreams.faults import FAULTS, Fault
 from mock_upstreams.journal import Entry, Journal
 from mock_upstreams.listeners import is_loopback
+from mock_upstreams.recorder import Recorder
+from mock_upstreams.recordings import RecordingError
 from mock_upstreams.scenario import Scenario
 from mock_upstreams.scenario_files import ScenarioFileError
 from mock_upstreams.server import Simulator
@@ -18,6 +20,8 @@ __all__ = [
     "Entry",
     "Fault",
     "Journal",
+    "Recorder",
+    "RecordingError",
     "RunningSimulator",
     "Scenario",
     "ScenarioFileError",

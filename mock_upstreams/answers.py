@@ -1,5 +1,6 @@
 """From a request as received to the plan of its answer: the whole of a provider's behaviour, without a socket."""
 
+import contextlib
 import hashlib
 import random
 import time
@@ -31,6 +32,7 @@ from mock_upstreams.plans import Document, Kind, Plan, StreamParts, document_pla
 from mock_upstreams.prompt_cache import CacheUse, PromptCache
 from mock_upstreams.quotas import Quotas
 from mock_upstreams.refusals import Refusal
+from mock_upstreams.replay import Replay
 from mock_upstreams.replies import Reply, compose
 from mock_upstreams.response_store import ResponseStore, Stored
 from mock_upstreams.responses_requests import read_response
@@ -89,6 +91,7 @@ class Providers:
         self._quotas = Quotas()
         self.callbacks: Callbacks | None = None
         self.library = Library() if config.scenarios is None else load_library(config.scenarios)
+        self.replay = None if config.replay is None else Replay.of_file(config.replay, config.replay_speed)
         self.responses = ResponseStore(config.job_capacity)
         self.cache = PromptCache(config.cache_capacity, config.cache_window_s)
         self.jobs = Jobs(config.job_capacity)
@@ -109,6 +112,10 @@ class Providers:
         identity = self._identity(entry.id)
         route = received.place.route
         try:
+            if self.replay is not None:
+                with contextlib.suppress(Refusal):
+                    _note_call(entry, load_object(received.body))
+                return self.replay.plan(received.method, entry.path, entry.query, received.body)
             self._admit(received)
             return self._operations[route.operation](received, entry, identity)
         except Refusal as refusal:
@@ -147,6 +154,8 @@ class Providers:
 
     def reset(self) -> None:
         """Forget what earlier calls have left behind: caches, stored responses, sequences, quotas, outages."""
+        if self.replay is not None:
+            self.replay.reset()
         self.cache.clear()
         self.responses.clear()
         self.jobs.clear()

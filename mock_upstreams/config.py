@@ -18,6 +18,9 @@ class SimulatorConfig:
     answer bears instead of the current one, so that two runs with one seed give the same bytes. `scenarios` is the
     path of a scenario file. `control_token` guards the control API and is needed off loopback; `callback_secret`
     signs the callbacks of media jobs.
+
+    `replay` is the path of a recording: calls then get the recorded answers, `replay_speed` times as fast (0: without
+    any wait), and nothing else.
     """
 
     host: str = "127.0.0.1"
@@ -38,4 +41,6 @@ class SimulatorConfig:
     public_url: str | None = None
     flush: Literal["frame", "stream"] = "frame"
     direct: bool = True
+    replay: str | None = None
+    replay_speed: float = 1.0
     models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4", "claude-opus-4-8", "claude-sonnet-4-6")

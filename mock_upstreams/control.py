@@ -17,6 +17,7 @@ from mock_upstreams.calls import Json, load_object
 from mock_upstreams.control_request import Asked, Controls
 from mock_upstreams.faults import FAULTS
 from mock_upstreams.journal import Entry
+from mock_upstreams.metrics import CONTENT_TYPE, exposition, families
 from mock_upstreams.plans import Document, json_document
 from mock_upstreams.refusals import Refusal, bad_request
 
@@ -146,6 +147,11 @@ def _callbacks(controls: Controls, asked: Asked) -> Json:
     return {"callbacks": [] if callbacks is None else list(callbacks.log)}
 
 
+def _metrics(controls: Controls, asked: Asked) -> Document:
+    del asked
+    return Document(200, exposition(families(controls.journal)), (CONTENT_TYPE,))
+
+
 def _operation(method: str, path: str) -> "tuple[_Operation, str]":
     by_method = OPERATIONS.get(path)
     argument = ""
@@ -180,5 +186,6 @@ OPERATIONS: Final[dict[str, dict[str, _Operation]]] = {
     "/_wb/listeners/{}": {"DELETE": of.delete_listener},
     "/_wb/listeners/{}/refuse": {"POST": of.refuse_connections},
     "/_wb/callbacks": {"GET": _callbacks},
+    "/_wb/metrics": {"GET": _metrics},
 }
 """By path, `{}` for its variable part, and method."""

@@ -10,11 +10,13 @@ import logging
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+
+from mock_upstreams.counts import Counts
 
 _LOG: Final = logging.getLogger("mock_upstreams")
 
@@ -70,6 +72,7 @@ class Entry:
     retry_after_s: float | None = None
     ending: str = "open"
     caller_left_ns: int | None = None
+    counts: Counts | None = field(default=None, repr=False, compare=False)
     writes_us: "array[int]" = field(default_factory=lambda: array("L"), repr=False)
 
     def keep_body(self, body: bytes) -> None:
@@ -89,11 +92,13 @@ class Entry:
         if self.ending == "open":
             self.ending = ending
             self.finished_ns = time.monotonic_ns()
+            if self.counts is not None:
+                self.counts.ended(self)
 
     def caller_left(self) -> None:
         if self.ending == "open":
+            self.caller_left_ns = time.monotonic_ns()
             self.finish("caller_left")
-            self.caller_left_ns = self.finished_ns
 
     @property
     def weight(self) -> int:
@@ -184,19 +189,30 @@ class Follower:
 
 @dataclass(slots=True)
 class Journal:
-    """The bounded sequence of entries, in order of arrival; `seq` never restarts, not even on `clear`."""
+    """The bounded sequence of entries, in order of arrival; `seq` never restarts, not even on `clear`.
+
+    `number`, if given, gives the next `seq` in place of the next whole number: several journals can share one count.
+    """
 
     capacity: int
     capacity_bytes: int
     dropped: int = 0
+    dropped_ever: int = 0
     seq: int = 0
+    number: Callable[[], int] | None = None
+    counts: Counts = field(default_factory=Counts)
     _weight: int = 0
     _entries: deque[Entry] = field(default_factory=deque)
     _by_id: dict[str, deque[Entry]] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> None:
-        self.seq += 1
+        self.seq = self.seq + 1 if self.number is None else self.number()
         entry.seq = self.seq
+        self.counts.begun()
+        if entry.ending == "open":
+            entry.counts = self.counts
+        else:
+            self.counts.ended(entry)
         self._entries.append(entry)
         self._weight += entry.weight
         if entry.id is not None:
@@ -214,11 +230,15 @@ class Journal:
         entry = self._entries.popleft()
         self._weight -= entry.weight
         self.dropped += 1
+        self.dropped_ever += 1
         if entry.id is not None:
             same_id = self._by_id[entry.id]
             same_id.popleft()
             if not same_id:
                 del self._by_id[entry.id]
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     @property
     def size_bytes(self) -> int:
