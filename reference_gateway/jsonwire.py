@@ -38,10 +38,7 @@ class NotJsonError(ValueError):
 
 def decode(data: bytes | str) -> Any:
     """Parse JSON strictly (UTF-8, no NaN); `NotJsonError` says where it stopped."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise NotJsonError(str(error)) from error
+    value = glance(data)
     raw = data.encode() if isinstance(data, str) else data
     if _LONG_NUMBER.search(raw) is None:
         return value
@@ -49,6 +46,14 @@ def decode(data: bytes | str) -> Any:
         return json.loads(raw, parse_int=_integer, parse_float=_fraction)
     except RecursionError as error:
         raise NotJsonError("it is nested too deeply") from error
+
+
+def glance(data: bytes | str) -> Any:
+    """Parse JSON to look at it: as `decode`, in less time, but long numbers lose digits and shall not be passed on."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise NotJsonError(str(error)) from error
 
 
 def _integer(text: str) -> int | ExactNumber:

@@ -116,7 +116,10 @@ class StreamRelay:
             raise BrokenStreamError("the upstream did not send an event stream")
         reader = SseReader()
         while translator.progress is not Progress.TERMINATED:
-            chunk = await self.next_chunk(upstream, translator)
+            if translator.progress is Progress.OPEN:
+                chunk = await upstream.read_some()
+            else:
+                chunk = await self.read_trailer(upstream)
             if not chunk:
                 return
             out = bytearray()
@@ -127,10 +130,8 @@ class StreamRelay:
                 # What came before a break is still the caller's.
                 await self.emit(sink, bytes(out))
 
-    async def next_chunk(self, upstream: UpstreamReply, translator: StreamTranslator) -> bytes:
-        """The next bytes; after the finish only for a short while."""
-        if translator.progress is Progress.OPEN:
-            return await upstream.read_some()
+    async def read_trailer(self, upstream: UpstreamReply) -> bytes:
+        """What follows the finish, waited for only for a short while."""
         try:
             async with asyncio.timeout(TRAILER_GRACE_S):
                 return await upstream.read_some()

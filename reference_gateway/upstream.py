@@ -42,6 +42,8 @@ class UpstreamReply:
         self._response = response
         self._timeout_s = timeout_s
         self._left = most_bytes
+        self._waiting_since: float | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
         #: Seconds spent waiting for the upstream so far.
         self.waited_s = waited_s
 
@@ -66,20 +68,42 @@ class UpstreamReply:
 
     async def read_some(self) -> bytes:
         """The next bytes as they arrive, empty at the clean end; raises `GatewayError` when the wire breaks."""
-        began = time.perf_counter()
+        self._waiting_since = began = time.perf_counter()
+        if self._watchdog is None:
+            self._watch(self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                part = await self._response.content.readany()
+            part = await self._response.content.readany()
         except TimeoutError as error:
             raise upstream_failed("The upstream fell silent.") from error
         except (aiohttp.ClientError, OSError) as error:
             raise upstream_failed("The connection to the upstream broke.") from error
         finally:
+            self._waiting_since = None
             self.waited_s += time.perf_counter() - began
         self._left -= len(part)
         if self._left < 0:
             raise upstream_failed("The upstream's reply is too large.")
         return part
+
+    # One timer looks after all waits of a reply, because a timer for each chunk costs as much as reading the chunk.
+    def _watch(self, seconds: float) -> None:
+        self._watchdog = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._watchdog = None
+        if self._waiting_since is None:
+            return
+        left = self._waiting_since + self._timeout_s - time.perf_counter()
+        if left > 0:
+            self._watch(left)
+        else:
+            self._response.content.set_exception(TimeoutError())
+
+    def close(self) -> None:
+        """Look after it no longer."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
 
     async def drain(self) -> None:
         """Read a finished body to its end, so that the connection can serve again; trouble no longer matters."""
@@ -127,11 +151,13 @@ class UpstreamClient:
         began = time.perf_counter()
         response = await self.send(channel, body, extra_headers)
         waited = time.perf_counter() - began
+        reply = UpstreamReply(response, self.patience(channel), self._most_reply_bytes, waited)
         try:
             if response.status != 200:
                 raise await self._failure_of(channel, response)
-            yield UpstreamReply(response, self.patience(channel), self._most_reply_bytes, waited)
+            yield reply
         finally:
+            reply.close()
             # Puts the connection back when the body was read to its end, and drops it otherwise.
             response.release()
 

@@ -6,7 +6,7 @@ message_start (content_block_start content_block_delta* content_block_stop)* mes
 from collections.abc import Mapping
 
 from reference_gateway import usage as wire_usage
-from reference_gateway.jsonwire import JsonObject, encode
+from reference_gateway.jsonwire import JsonObject, decode, encode
 from reference_gateway.sse import SseEvent, named_frame
 from reference_gateway.translation.replies import Identity
 from reference_gateway.translation.streams import (
@@ -96,7 +96,8 @@ class MessagesStreamFromAnthropic(StreamTranslator):
             return self._frame(event)
         kind = value["type"]
         if kind == "message_start":
-            value["message"] = _member(value, "message") | {
+            value = decode(event.data)
+            value["message"] |= {
                 "id": self.identity.id,
                 "model": self.identity.model,
             }

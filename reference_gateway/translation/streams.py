@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from reference_gateway import usage as wire_usage
-from reference_gateway.jsonwire import JsonObject, NotJsonError, decode, encode
+from reference_gateway.jsonwire import JsonObject, NotJsonError, decode, encode, glance
 from reference_gateway.pricing import Charge, Usage
 from reference_gateway.sse import DONE, SseEvent, frame
 from reference_gateway.translation.replies import Identity
@@ -51,9 +51,12 @@ class StreamTranslator(ABC):
 
 
 def read_event(event: SseEvent) -> JsonObject:
-    """The JSON object of an event; an error object or something else breaks the stream."""
+    """The JSON object of an event, to look at; an error object or something else breaks the stream.
+
+    Whoever writes such an object out again takes `decode`, which keeps numbers by value.
+    """
     try:
-        value = decode(event.data)
+        value = glance(event.data)
     except NotJsonError as error:
         raise BrokenStreamError("the upstream sent an event that is not JSON") from error
     if not isinstance(value, dict):
@@ -106,8 +109,15 @@ class ChatStream(StreamTranslator):
         return DONE
 
 
+_NO_USAGE = b',"usage":null}'
+_OURS = frozenset({"id", "object", "created", "model"})
+
+
 class ChatStreamFromOpenAI(ChatStream):
-    """OpenAI to chat surface: chunks pass with the call's identity; a choice finishes once; usage is kept apart."""
+    """OpenAI to chat surface: chunks pass with the call's identity; a choice finishes once; usage is kept apart.
+
+    A chunk that needs no other change passes as the bytes that came, behind a head that is written once.
+    """
 
     def __init__(self, identity: Identity, *, choices: int = 1, include_usage: bool = False) -> None:
         super().__init__(identity, choices=choices, include_usage=include_usage)
@@ -115,6 +125,12 @@ class ChatStreamFromOpenAI(ChatStream):
         self._finished: set[int] = set()
         self._held: list[bytes] = []
         self._reported: JsonObject = {}
+        # What the upstream's chunks begin with, up to the choices, and what they begin with here.
+        self._their_head: bytes = b""
+        self._our_head: bytes = b""
+        self._their_names: tuple[str, ...] = ()
+        # A subclass that writes chunks in a way of its own is given all of them to write.
+        self._by_head = type(self).chunk is ChatStream.chunk and not include_usage
 
     def feed(self, event: SseEvent) -> bytes:
         if self.progress is Progress.TERMINATED:
@@ -125,14 +141,63 @@ class ChatStreamFromOpenAI(ChatStream):
             self.progress = Progress.TERMINATED
             return b""
         chunk = read_event(event)
+        choices = chunk.get("choices")
+        if not isinstance(choices, list):
+            raise BrokenStreamError("the upstream sent a chunk without choices")
+        if self._their_names == tuple(chunk) and all(map(self._unchanged, choices)):
+            passed = self._passed(event.data)
+            if passed:
+                return passed
+        return self._rewritten(event.data)
+
+    def _unchanged(self, choice: Any) -> bool:
+        """Whether a choice goes on as it came: begun before, not finished yet, with all its members."""
+        return (
+            isinstance(choice, dict)
+            and choice.get("finish_reason", choice) is None
+            and isinstance(choice.get("delta"), dict)
+            and type(choice.get("index")) is int
+            and choice["index"] in self._started
+            and choice["index"] not in self._finished
+        )
+
+    def _passed(self, data: bytes) -> bytes:
+        """The chunk under our head, empty when it cannot be done."""
+        if not data.startswith(self._their_head):
+            return b""
+        rest = data[len(self._their_head) :]
+        if self._their_names[-1] == "usage":
+            if not rest.endswith(_NO_USAGE):
+                return b""
+            rest = rest[: -len(_NO_USAGE)] + b"}"
+        return b"data: " + self._our_head + rest + b"\n\n"
+
+    def _learn(self, data: bytes, names: tuple[str, ...]) -> None:
+        """Remember how the upstream begins its chunks, if all that is ours to write stands ahead of the choices."""
+        before, found, _ = data.partition(b'"choices":')
+        ahead = names[: names.index("choices")]
+        self._by_head = found != b"" and _OURS.issubset(ahead) and "usage" not in names[:-1]
+        if not self._by_head:
+            return
+        try:
+            head = decode(before.rstrip(b" ,") + b"}")
+        except NotJsonError:
+            # The first "choices" is inside of a text: these chunks are written anew.
+            self._by_head = False
+            return
+        own = encode({**head, **self.chunk([]), "choices": 0})
+        self._their_head, self._our_head = before + found, own[: -len(b"0}")]
+        self._their_names = names
+
+    def _rewritten(self, data: bytes) -> bytes:
+        """The chunk taken apart and written anew."""
+        chunk: JsonObject = decode(data)
+        names = tuple(chunk)
         usage = chunk.pop("usage", None)
         if usage is not None:
             self._reported = usage
             self.usage = wire_usage.from_openai(usage) or self.usage
-        choices = chunk.get("choices")
-        if not isinstance(choices, list):
-            raise BrokenStreamError("the upstream sent a chunk without choices")
-        kept = [choice for choice in choices if self._keep(choice)]
+        kept = [choice for choice in chunk["choices"] if self._keep(choice)]
         if not kept:
             return b""
         chunk |= self.chunk(kept)
@@ -140,6 +205,8 @@ class ChatStreamFromOpenAI(ChatStream):
             chunk["usage"] = None
         out = frame(encode(chunk))
         if self.progress is Progress.OPEN:
+            if self._by_head and usage is None:
+                self._learn(data, names)
             return out
         self._held.append(out)
         return b""

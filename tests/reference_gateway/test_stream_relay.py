@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -137,6 +138,19 @@ def test_a_stalled_stream_is_given_up_as_broken(deploy: Any) -> None:
             assert "error" in answer.chunks[-1]
             assert "[DONE]" not in answer.data
             assert await d.balance(customer) == "100"
+
+    asyncio.run(main())
+
+
+def test_a_stream_may_take_longer_than_the_longest_silence(deploy: Any) -> None:
+    async def main() -> None:
+        async with deploy(upstream_timeout_s=0.6) as d:
+            customer = await d.customer("100")
+            began = time.monotonic()
+            answer = await d.chat(customer, streaming("gpt-5.5", f"{SCRIPT};chunks=10;gap_ms=120;out=10"))
+            assert answer.content == TEXT
+            assert answer.data[-1] == "[DONE]"
+            assert time.monotonic() - began > 0.9
 
     asyncio.run(main())
 
