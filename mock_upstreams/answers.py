@@ -7,10 +7,10 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
-from mock_upstreams import anthropic_replies, openai_replies, responses_replies, strict
+from mock_upstreams import anthropic_replies, openai_replies, recurring, responses_replies, strict
 from mock_upstreams.anthropic_requests import read_messages
 from mock_upstreams.callbacks import Callbacks
 from mock_upstreams.calls import Call, Identity, Json, load_object, tokens_of
@@ -28,6 +28,7 @@ from mock_upstreams.journal import Entry
 from mock_upstreams.library import HEADER, MODEL_PREFIX, Asked, Library
 from mock_upstreams.media import PROMPT_FIELDS, Job, Jobs, file_document, job_document, read_submission
 from mock_upstreams.openai_requests import read_chat
+from mock_upstreams.pacing import AT_ONCE, Pace
 from mock_upstreams.plans import Document, Kind, Plan, StreamParts, document_plan, json_document
 from mock_upstreams.prompt_cache import CacheUse, PromptCache
 from mock_upstreams.quotas import Quotas
@@ -44,12 +45,12 @@ from mock_upstreams.stream_faults import faulty_stream
 
 _SURFACES: Final = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "submit": JOBS}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+_NO_CACHE: Final = CacheUse()
 _MAX_COUNTED_IDS: Final = 65_536
 _MODELS_CREATED: Final = 1_767_225_600
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A request, read in full. `origin` is the address under which the caller reached the simulator."""
 
     place: Place
@@ -59,7 +60,7 @@ class Received:
     credential: str | None
     origin: str
     anthropic_version: bool = False
-    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+    headers: Mapping[str, str] = _NO_HEADERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class _Dialect:
 
 
 _DIALECTS: Final = {
-    "chat": _Dialect(OPENAI, read_chat, openai_replies.completion, openai_replies.chunk_stream),
+    "chat": _Dialect(OPENAI, read_chat, openai_replies.completion, recurring.chunk_stream),
     "messages": _Dialect(ANTHROPIC, read_messages, anthropic_replies.message, anthropic_replies.event_stream),
     "responses": _Dialect(
         OPENAI, read_response, responses_replies.whole_response, responses_replies.response_stream
@@ -201,16 +202,21 @@ class Providers:
         reply = compose(call, scenario, self._cache_use(received, call, scenario), self._config.seed)
         if operation == "responses" and call.echo.get("store"):
             self._store(received, call, reply, identity, scenario)
-        tokens = tokens_of(len(reply.text)) / max(1, reply.pieces)
-        key = f"{self._config.seed}\0{entry.id}\0{call.model}\0{call.prompt}"
         if call.stream:
             parts = dialect.streamed(call, reply, identity, scenario)
             spike = scenario.fault == "latency_spike"
             events = sum(kind is Kind.CONTENT for kind, _ in parts.events) if spike else 0
-            return faulty_stream(parts, scenario, pace_of(scenario, events, tokens, key))
-        pace = pace_of(scenario, reply.pieces, tokens, key)
-        return faulty_document(
-            dialect.whole(call, reply, identity, scenario), scenario, delay_s=pace.length_s(reply.pieces)
+            return faulty_stream(parts, scenario, self._pace(call, reply, scenario, entry, events))
+        pace = self._pace(call, reply, scenario, entry, reply.pieces)
+        document = dialect.whole(call, reply, identity, scenario)
+        return faulty_document(document, scenario, delay_s=pace.length_s(reply.pieces))
+
+    def _pace(self, call: Call, reply: Reply, scenario: Scenario, entry: Entry, events: int) -> Pace:
+        if not scenario.is_paced:
+            return AT_ONCE
+        tokens = tokens_of(len(reply.text)) / max(1, reply.pieces)
+        return pace_of(
+            scenario, events, tokens, f"{self._config.seed}\0{entry.id}\0{call.model}\0{call.prompt}"
         )
 
     def _read(self, dialect: _Dialect, body: Json, received: Received) -> Call:
@@ -241,7 +247,7 @@ class Providers:
 
     def _cache_use(self, received: Received, call: Call, scenario: Scenario) -> CacheUse:
         if not call.marks or scenario.counts_scripted:
-            return CacheUse()
+            return _NO_CACHE
         return self.cache.use(received.credential or "", call.marks, time.monotonic())
 
     def _count_tokens(self, received: Received, entry: Entry, identity: Identity) -> Plan:
@@ -271,6 +277,7 @@ class Providers:
             body,
             job_id,
             scenario,
+            caller_id=received.token.id if received.token else None,
             now=time.monotonic(),
             base=(self._config.public_url or received.origin) + received.place.prefix,
             chance=self._random.getrandbits(16),
@@ -300,7 +307,7 @@ class Providers:
         if job is None:
             raise Refusal(404, f"there is no job {job_id[:64]!r}")
         entry.model = job.model
-        entry.id = job.scenario.id or entry.id
+        entry.id = job.caller_id or entry.id
         return self._document(
             received,
             entry,
@@ -314,7 +321,7 @@ class Providers:
         if job is None:
             raise Refusal(404, f"there is no job {job_id[:64]!r}")
         entry.model = job.model
-        entry.id = job.scenario.id or entry.id
+        entry.id = job.caller_id or entry.id
         return self._document(received, entry, file_document(job, name, time.monotonic()), identity)
 
     # What all of them share
@@ -330,7 +337,7 @@ class Providers:
     def _finished(received: Received, document: Document, scenario: Scenario, identity: Identity) -> Plan:
         header = request_id_header(received.place.route.dialect, identity.request_id)
         document = Document(document.status, document.body, (*document.headers, header))
-        return faulty_document(document, scenario, delay_s=_delay_s(scenario))
+        return faulty_document(document, scenario, delay_s=_delay_s(received, scenario))
 
     @staticmethod
     def _replacement(received: Received, scenario: Scenario, identity: Identity, *, streamed: bool) -> Plan:
@@ -341,27 +348,31 @@ class Providers:
             default_message(status) if scenario.message is None else scenario.message,
             identity.request_id,
         )
-        return replacement(scenario, error, _delay_s(scenario), streamed=streamed)
+        return replacement(scenario, error, _delay_s(received, scenario), streamed=streamed)
 
     def _scenario(self, received: Received, entry: Entry, *, streamed: bool) -> Scenario:
-        library = self.library
+        library, token = self.library, received.token
+        route = received.place.route
+        surface = _SURFACES.get(route.operation, OTHER)
         model = entry.model or ""
         if (
-            received.token is None
-            and not library.bindings
+            not library.bindings
             and not library.file_rules
             and not library.outages
             and not model.startswith(MODEL_PREFIX)
             and HEADER not in received.headers
         ):
-            return NO_SCENARIO
-        route = received.place.route
+            scenario = (
+                NO_SCENARIO if token is None else recurring.scenario_of(token, surface, streamed=streamed)
+            )
+            if scenario is not None:
+                return scenario
         return library.choose(
             Asked(
                 operation=route.operation,
-                surface=_SURFACES.get(route.operation, OTHER),
+                surface=surface,
                 streamed=streamed,
-                token=received.token,
+                token=token,
                 provider=route.provider,
                 upstream=received.place.upstream,
                 path=entry.path,
@@ -372,10 +383,11 @@ class Providers:
         )
 
 
-def _delay_s(scenario: Scenario) -> float:
+def _delay_s(received: Received, scenario: Scenario) -> float:
     """How long an answer is held back that is not made of content events."""
     spike_ms = scenario.spike_ms if scenario.fault == "latency_spike" else 0.0
-    return first_s(scenario.ttft_ms, zlib.crc32((scenario.id or "").encode())) + spike_ms / 1000
+    name = (received.token.id if received.token else None) or ""
+    return first_s(scenario.ttft_ms, zlib.crc32(name.encode())) + spike_ms / 1000
 
 
 def _note_call(entry: Entry, body: Json) -> None:

@@ -20,6 +20,7 @@ from mock_upstreams.plans import (
     Kind,
     Run,
     Script,
+    Spoilers,
     StreamParts,
     json_document,
 )
@@ -236,13 +237,16 @@ def event_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
         _event(Kind.FINISH, ending),
         _event(Kind.END, {"type": "message_stop"}),
     )
-    _, late = _delta(0, "text_delta", "text", " (late)")
-    error = error_object(ANTHROPIC, 529, scenario.message or "Overloaded", identity.request_id)
-    return StreamParts(
-        headers=(*EVENT_STREAM_HEADERS, request_id_header(ANTHROPIC, identity.request_id)),
-        events=events,
-        unknown_event=b'event: simulator_unknown\ndata: {"type":"simulator_unknown"}\n\n',
-        error_event=b"event: error\ndata: " + orjson.dumps(error) + b"\n\n",
-        truncated_event=late[: len(late) * 2 // 3] + b"\n\n",
-        late_event=late,
-    )
+
+    def spoilers() -> Spoilers:
+        _, late = _delta(0, "text_delta", "text", " (late)")
+        error = error_object(ANTHROPIC, 529, scenario.message or "Overloaded", identity.request_id)
+        return Spoilers(
+            error=b"event: error\ndata: " + orjson.dumps(error) + b"\n\n",
+            unknown=b'event: simulator_unknown\ndata: {"type":"simulator_unknown"}\n\n',
+            truncated=late[: len(late) * 2 // 3] + b"\n\n",
+            late=late,
+        )
+
+    headers = (*EVENT_STREAM_HEADERS, request_id_header(ANTHROPIC, identity.request_id))
+    return StreamParts(headers, events, spoilers)

@@ -6,8 +6,9 @@ came from.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -18,6 +19,7 @@ CHARACTERS_PER_TOKEN: Final = 4
 """What an image adds to the input: that of a 1024 x 1024 picture in the public vision guides."""
 
 Json = dict[str, Any]
+_NO_ECHO: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,7 @@ class CacheMark:
     window_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One chat call. `schema` is the JSON schema that the reply text must fit, if one was asked for.
 
     `logprobs` is the number of alternatives wanted for each token, None if no log probabilities are; `searching`
@@ -59,11 +60,10 @@ class Call:
     logprobs: int | None = None
     effort: str | None = None
     searching: bool = False
-    echo: Mapping[str, Any] = field(default_factory=dict)
+    echo: Mapping[str, Any] = _NO_ECHO
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What one answer is known by: 32 hex digits, a request id, and its Unix second."""
 
     digits: str

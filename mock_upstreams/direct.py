@@ -1,8 +1,8 @@
 """The short way from a request to its answer: on the connection itself, without a task or a request object.
 
 The server library gives each request a task, a request, a writer and a response, which together cost more than all that
-the simulator does. A connection of this module lets the library parse, and answers a request that has arrived whole
-right there. Whatever is out of the ordinary (an upgrade, HEAD, Expect, a long body, a request that comes before the
+the simulator does. A connection of this module lets the library parse, if it has not parsed the same before, and answers a
+request that has arrived whole right there. Whatever is out of the ordinary (an upgrade, HEAD, Expect, a long body, a request that comes before the
 last one is answered, the control API) takes the library's usual way, to the handler of `server.py`, which can do
 everything. The two ways differ in speed only; tests run on both.
 
@@ -11,17 +11,20 @@ this module knows them, and if they are not the simulator does without.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from mock_upstreams.control import PREFIX
-from mock_upstreams.exchanges import Exchanges, Head
+from mock_upstreams.exchanges import Exchanges
+from mock_upstreams.heads import Head
 from mock_upstreams.player import Player
+from mock_upstreams.recurring import KnownHeads
 from mock_upstreams.wire import Wire
 
 _OF_CONNECTION: Final = frozenset(
@@ -60,6 +63,7 @@ class DirectServer(web.Server):
         self._options = options
         self._exchanges = exchanges
         self._turn: list[DirectConnection] = []
+        self.heads = KnownHeads()
 
     def __call__(self) -> web.RequestHandler:
         options = {name: value for name, value in self._options.items() if name != "handler_cancellation"}
@@ -91,22 +95,32 @@ class DirectServer(web.Server):
 
 @dataclass(slots=True)
 class _Arriving:
-    """A request whose body may not be complete yet; once it is, `transport` is where the answer goes."""
+    """A request whose body may not be complete yet."""
 
     head: Head
+    arrived_ns: int
     message: RawRequestMessage
     payload: StreamReader
-    transport: asyncio.Transport | None = None
+
+
+class _Arrived(NamedTuple):
+    """A whole request, and where its answer goes."""
+
+    head: Head
+    arrived_ns: int
+    body: bytes
+    transport: asyncio.Transport
 
 
 class DirectConnection(web.RequestHandler):
     """One connection. The library's own task waits in the background for what is not answered here.
 
     While a request is read or answered here, `_sleeper` holds the future by which that task would be woken, so the
-    library finds nobody to wake, and what it parses meanwhile is queued.
+    library finds nobody to wake, and what it parses meanwhile is queued. `_between` says that its parser has nothing of
+    a request that is not complete, so that it may be passed by.
     """
 
-    __slots__ = ("_arriving", "_exchanges", "_player", "_server", "_sleeper")
+    __slots__ = ("_arrived", "_arriving", "_between", "_exchanges", "_player", "_server", "_sleeper")
 
     def __init__(self, server: DirectServer, exchanges: Exchanges, **options: Any) -> None:
         super().__init__(server, **options)
@@ -114,17 +128,42 @@ class DirectConnection(web.RequestHandler):
         self._exchanges = exchanges
         self._sleeper: asyncio.Future[None] | None = None
         self._arriving: _Arriving | None = None
+        self._arrived: _Arrived | None = None
         self._player: Player | None = None
+        self._between = True
 
     def data_received(self, data: bytes) -> None:
-        if self._is_busy() or self._is_at_rest():
-            if self._waiter is not None:
-                self._sleeper, self._waiter = self._waiter, None
+        is_between, self._between = self._between, False
+        if self._is_busy():
+            self._read_on(data)
+        elif not self._is_at_rest():
             super().data_received(data)
-            if self._player is None and (self._arriving is None or self._arriving.transport is None):
-                self._go_on()
+        elif not is_between:
+            self._fall_asleep()
+            self._read_on(data)
         else:
-            super().data_received(data)
+            self._fall_asleep()
+            self._between = self._read_first(data)
+
+    def _read_first(self, data: bytes) -> bool:
+        """Read after a request that was complete; whether this one is complete as well, and nothing follows it."""
+        heads, transport = self._server.heads, self.transport
+        known = heads.whole(data)
+        if known is not None and transport is not None:
+            self._arrived = _Arrived(known[0], time.monotonic_ns(), known[1], transport)
+            self._server.answer_soon(self)
+            return True
+        self._read_on(data)
+        return self._arrived is not None and heads.learn(data, self._arrived.head)
+
+    def _read_on(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._player is None and self._arrived is None:
+            self._go_on()
+
+    def _fall_asleep(self) -> None:
+        if self._waiter is not None:
+            self._sleeper, self._waiter = self._waiter, None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         player, self._player = self._player, None
@@ -132,21 +171,21 @@ class DirectConnection(web.RequestHandler):
         super().connection_lost(exc)
         if player is not None:
             player.caller_left()
-        elif arriving is not None and arriving.transport is None:
+        elif arriving is not None:
             self._arriving = None
-            self._exchanges.left_early(self._exchanges.entry(arriving.head))
+            self._exchanges.left_early(self._exchanges.entry(arriving.head, arriving.arrived_ns))
 
     def break_off(self) -> None:
         """End what is read or answered here at once."""
         if self._is_busy():
             if self._player is not None:
                 self._player.stop()
-            self._arriving = None
+            self._arriving = self._arrived = None
             self._rest()
             self.force_close()
 
     def _is_busy(self) -> bool:
-        return self._player is not None or self._arriving is not None
+        return self._player is not None or self._arriving is not None or self._arrived is not None
 
     def _is_at_rest(self) -> bool:
         """Whether the library's task waits for a request, or has yet to begin and will."""
@@ -167,24 +206,25 @@ class DirectConnection(web.RequestHandler):
                 self._messages.appendleft((message, payload))
                 self._hand_over()
                 return
-            arriving = self._arriving = _Arriving(Head.of(message), message, payload)
+            arriving = self._arriving = _Arriving(Head.of(message), time.monotonic_ns(), message, payload)
         payload, transport, parser = arriving.payload, self.transport, self._parser
         if self._messages or self._upgraded or self._reading_paused or payload.exception() is not None:
             self._hand_over()
         elif payload.is_eof() and transport is not None and parser is not None:
-            arriving.transport = transport
+            self._arriving = None
+            self._arrived = _Arrived(arriving.head, arriving.arrived_ns, _whole(payload), transport)
             parser.message_consumed()
             self._server.answer_soon(self)
 
     def think(self) -> None:
         """Find the answer to the request that has arrived, if it still matters."""
-        arriving, self._arriving = self._arriving, None
-        if arriving is None or arriving.transport is None:
+        arrived, self._arrived = self._arrived, None
+        if arrived is None:
             return
-        head = arriving.head
-        entry = self._exchanges.entry(head)
-        wire = Wire(arriving.transport, is_11=head.is_11, keep_alive=head.keep_alive)
-        self._player = self._exchanges.answer(head, entry, _whole(arriving.payload), wire, self._over)
+        head, arrived_ns, body, transport = arrived
+        entry = self._exchanges.entry(head, arrived_ns)
+        wire = Wire(transport, is_11=head.is_11, keep_alive=head.keep_alive)
+        self._player = self._exchanges.answer(head, entry, body, wire, self._over)
         if self._player is None:
             self.force_close()
 

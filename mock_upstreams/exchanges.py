@@ -7,18 +7,14 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Final
-
-from aiohttp import HttpVersion11
-from aiohttp.http import RawRequestMessage
-from multidict import CIMultiDictProxy
-from yarl import URL
 
 from mock_upstreams.answers import Providers, Received
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.errors import MEDIA
+from mock_upstreams.heads import Head
 from mock_upstreams.journal import Entry, Journal
 from mock_upstreams.pacing import Wheel
 from mock_upstreams.plans import Plan
@@ -31,32 +27,6 @@ from mock_upstreams.wire import Wire
 _LOG: Final = logging.getLogger("mock_upstreams")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _SCENARIO_HEADER: Final = "x-wb-scenario"
-_BEARER: Final = re.compile(r"bearer\s+(\S.*)", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class Head:
-    """Request line and headers, as the HTTP parser understood them, and when they were there."""
-
-    method: str
-    url: URL
-    headers: CIMultiDictProxy[str]
-    raw_headers: tuple[tuple[bytes, bytes], ...]
-    is_11: bool
-    keep_alive: bool
-    arrived_ns: int
-
-    @classmethod
-    def of(cls, message: RawRequestMessage) -> "Head":
-        return cls(
-            method=message.method,
-            url=message.url,
-            headers=message.headers,
-            raw_headers=message.raw_headers,
-            is_11=message.version >= HttpVersion11,
-            keep_alive=not message.should_close,
-            arrived_ns=time.monotonic_ns(),
-        )
 
 
 class Exchanges:
@@ -76,20 +46,20 @@ class Exchanges:
         self._wheel = wheel
         self._url = url
 
-    def entry(self, head: Head) -> Entry:
+    @staticmethod
+    def entry(head: Head, arrived_ns: int) -> Entry:
         """The journal's record of a request, before anything is known of its body; not yet in the journal."""
-        url = head.url
-        place = find_place(url.raw_path)
+        route = head.place.route
         return Entry(
-            upstream=place.upstream,
-            provider=place.route.provider,
-            operation=place.route.operation,
+            upstream=head.place.upstream,
+            provider=route.provider,
+            operation=route.operation,
             method=head.method,
-            path=url.raw_path,
-            query=url.raw_query_string,
+            path=head.path,
+            query=head.query,
             raw_headers=head.raw_headers,
-            credential=_credential(head),
-            arrived_ns=head.arrived_ns,
+            credential=head.credential,
+            arrived_ns=arrived_ns,
         )
 
     def left_early(self, entry: Entry) -> None:
@@ -130,7 +100,7 @@ class Exchanges:
         if token is not None:
             entry.id, entry.token = token.id, token.raw
         received = Received(
-            place=find_place(entry.path),
+            place=head.place,
             method=entry.method,
             body=body,
             token=token,
@@ -183,15 +153,3 @@ def _retry_after_s(headers: tuple[tuple[str, str], ...]) -> float | None:
 
 def too_large(limit: int) -> Refusal:
     return Refusal(413, f"The request is larger than {limit} bytes.")
-
-
-def _credential(head: Head) -> str | None:
-    """The provider credential: a bearer token or x-api-key."""
-    key = head.headers.get("x-api-key")
-    if key:
-        return key
-    given = head.headers.get("authorization", "")
-    if given.startswith("Bearer ") and given[7:8].strip():
-        return given[7:].rstrip()
-    found = _BEARER.fullmatch(given.strip())
-    return found[1] if found else None

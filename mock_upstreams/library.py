@@ -187,7 +187,7 @@ class Library:
                 check_stated(stated)
                 stated = self._turned(stated, own, name, asked)
             check_fit(stated, asked.surface, streamed=asked.streamed)
-            return build(stated, asked.token, name)
+            return build(stated, name)
         except ScenarioError as exc:
             raise bad_request(f"simulator: {exc}") from None
 
@@ -225,7 +225,7 @@ class Library:
         self.sources[name] = source
         self._ready.pop(name, None)
         if not any(field in stated for field in OVER_TIME):
-            self._ready[name] = build(stated, None, name)
+            self._ready[name] = build(stated, name)
         self._forget_turns(name)
 
     def remove(self, name: str) -> bool:

@@ -38,7 +38,10 @@ _FAILURES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as submitted; times are monotonic seconds. `base` is where its files are served."""
+    """A job as submitted; times are monotonic seconds. `base` is where its files are served.
+
+    `caller_id` is the id in the token of the submission: the polls of the job belong to it.
+    """
 
     id: str
     kind: str
@@ -51,10 +54,19 @@ class Job:
     base: str
     text: str
     callback: str | None = None
+    caller_id: str | None = None
 
 
 def read_submission(
-    body: Json, job_id: str, scenario: Scenario, *, now: float, base: str, chance: int, text: str
+    body: Json,
+    job_id: str,
+    scenario: Scenario,
+    *,
+    caller_id: str | None,
+    now: float,
+    base: str,
+    chance: int,
+    text: str,
 ) -> Job:
     """The job that a submission asks for; `chance` picks its duration when none is scripted. Raises Refusal."""
     kind = fields.text(body, "kind")
@@ -70,6 +82,7 @@ def read_submission(
     duration_ms = scenario.duration_ms
     return Job(
         id=job_id,
+        caller_id=caller_id,
         kind=kind,
         model=model,
         scenario=scenario,

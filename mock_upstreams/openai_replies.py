@@ -5,7 +5,7 @@ a chunk with usage and no choices if asked for, [DONE].
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import orjson
@@ -20,14 +20,20 @@ from mock_upstreams.plans import (
     Kind,
     Run,
     Script,
+    Spoilers,
     StreamParts,
     json_document,
 )
 from mock_upstreams.replies import Reply, ToolCall, Usage, encoded_pieces
-from mock_upstreams.scenario import Scenario
+from mock_upstreams.scenario import NO_SCENARIO, Scenario
+from mock_upstreams.stencils import GAP
 
 _FINGERPRINT: Final = "fp_5ca1ab1e00"
 _DONE: Final = b"data: [DONE]\n\n"
+_ROLE: Final = b'{"role":"assistant","content":"","refusal":null}'
+_ROLE_OF_TOOLS: Final = b'{"role":"assistant","content":null,"refusal":null}'
+_PIECE: Final = b"\1"
+"""Where a piece of the text goes: a byte that JSON cannot hold."""
 _WRONG_BY: Final = 7
 """How far fault=wrong_usage moves the total from its parts."""
 
@@ -111,19 +117,20 @@ def _piece_logprobs(pieces: Sequence[bytes], top: int) -> list[dict[str, Any]]:
     return [{"content": [found], "refusal": None} for found in text_logprobs(pieces, top)]
 
 
+def stream_name(identity: Identity) -> bytes:
+    """The members of a chunk in which two streams with the same content differ."""
+    return b'"id":"chatcmpl-%b","object":"chat.completion.chunk","created":%d' % (
+        identity.digits.encode(),
+        identity.created,
+    )
+
+
 class _Chunks:
     """Chunks of one stream: everything that does not change is encoded once."""
 
-    def __init__(self, call: Call, identity: Identity, *, null_usage: bool) -> None:
-        shell = {
-            "id": f"chatcmpl-{identity.digits}",
-            "object": "chat.completion.chunk",
-            "created": identity.created,
-            "model": call.model,
-            "service_tier": "default",
-            "system_fingerprint": _FINGERPRINT,
-        }
-        self._open = b"data: " + orjson.dumps(shell)[:-1] + b',"choices":['
+    def __init__(self, model: str, name: bytes, *, null_usage: bool) -> None:
+        shell = {"model": model, "service_tier": "default", "system_fingerprint": _FINGERPRINT}
+        self._open = b"data: {" + name + b"," + orjson.dumps(shell)[1:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if null_usage else b"]}\n\n"
 
     def choice(self, index: int, delta: bytes, finish: bytes = b"null") -> bytes:
@@ -138,14 +145,14 @@ class _Chunks:
     def content(self, index: int, pieces: Sequence[bytes], top: int | None) -> Run:
         if top is not None:
             before, between, after = (
-                self.choice(index, b'{"content":\0}')
-                .replace(b'"logprobs":null', b'"logprobs":\0')
-                .split(b"\0")
+                self.choice(index, b'{"content":%b}' % _PIECE)
+                .replace(b'"logprobs":null', b'"logprobs":' + _PIECE)
+                .split(_PIECE)
             )
             found = _piece_logprobs(pieces, top)
             grown = [piece + between + orjson.dumps(one) for piece, one in zip(pieces, found, strict=True)]
             return Run(Kind.CONTENT, before, grown, after)
-        before, after = self.choice(index, b'{"content":\0}').split(b"\0")
+        before, after = self.choice(index, b'{"content":%b}' % _PIECE).split(_PIECE)
         return Run(Kind.CONTENT, before, pieces, after)
 
     def tool(self, index: int, at: int, tool: ToolCall, call_id: str) -> list[Event | Run]:
@@ -155,8 +162,8 @@ class _Chunks:
             "type": "function",
             "function": {"name": tool.name, "arguments": ""},
         }
-        fragment = b'{"tool_calls":[{"index":%d,"function":{"arguments":\0}}]}' % at
-        before, after = self.choice(index, fragment).split(b"\0")
+        fragment = b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (at, _PIECE)
+        before, after = self.choice(index, fragment).split(_PIECE)
         opening = self.choice(index, orjson.dumps({"tool_calls": [first]}))
         pieces = encoded_pieces(tool.arguments, tool.fragments)
         return [(Kind.LEAD, opening), Run(Kind.CONTENT, before, pieces, after)]
@@ -165,14 +172,16 @@ class _Chunks:
         return self._open + b'],"usage":' + orjson.dumps(usage) + b"}\n\n"
 
 
+def _reports_usage(call: Call, scenario: Scenario) -> bool:
+    return call.include_usage and scenario.fault != "no_usage"
+
+
 def chunk_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenario) -> StreamParts:
     """The whole answer as chunks; choices take turns."""
-    reports_usage = call.include_usage and scenario.fault != "no_usage"
-    chunks = _Chunks(call, identity, null_usage=reports_usage)
+    reports_usage = _reports_usage(call, scenario)
+    chunks = _Chunks(call.model, stream_name(identity), null_usage=reports_usage)
     choices = range(call.n)
-    role = orjson.dumps(
-        {"role": "assistant", "content": None if reply.tools and not reply.text else "", "refusal": None}
-    )
+    role = _ROLE_OF_TOOLS if reply.tools and not reply.text else _ROLE
     events: list[Event | Run] = [(Kind.LEAD, chunks.choice(index, role)) for index in choices]
     pieces = encoded_pieces(reply.text, reply.pieces)
     texts = [chunks.content(index, pieces, call.logprobs) for index in choices]
@@ -185,18 +194,42 @@ def chunk_stream(call: Call, reply: Reply, identity: Identity, scenario: Scenari
     if reports_usage:
         events.append((Kind.USAGE, chunks.usage(_usage(reply.usage, scenario))))
     events.append((Kind.END, _DONE))
-    late = chunks.choice(0, b'{"content":" (late)"}')
-    error = error_object(
-        OPENAI,
-        500,
-        scenario.message or "The server had an error while processing your request.",
-        identity.request_id,
-    )
-    return StreamParts(
-        headers=(*EVENT_STREAM_HEADERS, request_id_header(OPENAI, identity.request_id)),
-        events=Script(*events),
-        error_event=b"data: " + orjson.dumps(error) + b"\n\n",
-        unknown_event=b'event: simulator.unknown\ndata: {"object":"simulator.unknown","choices":[]}\n\n',
-        truncated_event=late[: len(late) * 2 // 3] + b"\n\n",
-        late_event=late,
-    )
+    return stream_parts(Script(*events), call, identity, scenario)
+
+
+def plain_chunks(model: str, text: str, pieces: int, finish: str, usage: Usage | None) -> Script:
+    """The events of a plain answer, one choice and nothing but text, with a gap for the name in each.
+
+    `usage` is reported if there is one.
+    """
+    chunks = _Chunks(model, GAP, null_usage=usage is not None)
+    events: list[Event | Run] = [
+        (Kind.LEAD, chunks.choice(0, _ROLE)),
+        chunks.content(0, encoded_pieces(text, pieces), None),
+        (Kind.FINISH, chunks.choice(0, b"{}", orjson.dumps(finish))),
+    ]
+    if usage is not None:
+        events.append((Kind.USAGE, chunks.usage(_usage(usage, NO_SCENARIO))))
+    events.append((Kind.END, _DONE))
+    return Script(*events)
+
+
+def stream_parts(
+    events: Collection[Event], call: Call, identity: Identity, scenario: Scenario
+) -> StreamParts:
+    """A stream with its headers, and with what its faults need."""
+
+    def spoilers() -> Spoilers:
+        chunks = _Chunks(call.model, stream_name(identity), null_usage=_reports_usage(call, scenario))
+        late = chunks.choice(0, b'{"content":" (late)"}')
+        message = scenario.message or "The server had an error while processing your request."
+        error = error_object(OPENAI, 500, message, identity.request_id)
+        return Spoilers(
+            error=b"data: " + orjson.dumps(error) + b"\n\n",
+            unknown=b'event: simulator.unknown\ndata: {"object":"simulator.unknown","choices":[]}\n\n',
+            truncated=late[: len(late) * 2 // 3] + b"\n\n",
+            late=late,
+        )
+
+    headers = (*EVENT_STREAM_HEADERS, request_id_header(OPENAI, identity.request_id))
+    return StreamParts(headers, events, spoilers)

@@ -72,8 +72,42 @@ _KNOWN: Final = frozenset(
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
+_PLAIN: Final = frozenset(["model", "messages", "stream"])
+_PLAIN_ROLES: Final = frozenset(["system", "developer", "user", "assistant"])
+
+
 def read_chat(body: Json) -> Call:
     """The call that a request body asks for. Raises Refusal."""
+    return _plain_call(body) or _any_call(body)
+
+
+def _plain_call(body: Json) -> Call | None:
+    """The call, if it is nothing but text for a model, as most are; the same as `_any_call`, with less to look at.
+
+    None for any other call, and for a wrong one: `_any_call` says what is wrong.
+    """
+    if not body.keys() <= _PLAIN:
+        return None
+    model, messages, stream = body.get("model"), body.get("messages"), body.get("stream", False)
+    if not isinstance(model, str) or not model or not isinstance(stream, bool):
+        return None
+    if not isinstance(messages, list) or not messages:
+        return None
+    prompt = ""
+    characters = 0
+    for message in messages:
+        if not isinstance(message, dict) or len(message) != 2:
+            return None
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(content, str) or not isinstance(role, str) or role not in _PLAIN_ROLES:
+            return None
+        characters += len(content)
+        if role == "user":
+            prompt = content or prompt
+    return Call(model, stream, prompt, tokens_of(characters))
+
+
+def _any_call(body: Json) -> Call:
     fields.no_others(body, _KNOWN)
     model = fields.text(body, "model")
     messages = fields.messages(body)

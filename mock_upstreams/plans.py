@@ -4,7 +4,7 @@ A plan is a head, a list of events and an ending. Everything about content, orde
 plain data; the player (`player.py`) only adds time and a socket.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
@@ -159,14 +159,21 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class StreamParts:
-    """A complete event stream, and the pieces of its dialect that faults need."""
+    """A complete event stream; `spoilers` makes the events of its dialect that faults need."""
 
     headers: tuple[tuple[str, str], ...]
     events: Collection[Event]
-    error_event: bytes
-    unknown_event: bytes
-    truncated_event: bytes
-    late_event: bytes
+    spoilers: Callable[[], "Spoilers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilers:
+    """Events that have no place in a sound stream."""
+
+    error: bytes
+    unknown: bytes
+    truncated: bytes
+    late: bytes
 
 
 JSON_TYPE: Final = ("content-type", "application/json")

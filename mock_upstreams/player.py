@@ -12,6 +12,7 @@ from typing import Final
 from mock_upstreams.journal import Entry
 from mock_upstreams.pacing import AT_ONCE, Wheel
 from mock_upstreams.plans import Ending, Event, Kind, Plan, Script
+from mock_upstreams.stencils import Stamped
 from mock_upstreams.wire import CallerLeft, Wire
 
 _LOG: Final = logging.getLogger("mock_upstreams")
@@ -167,7 +168,7 @@ class Player:
         self.wire.write_all(self._whole)
         entry, events = self._entry, self._plan.events
         entry.wrote(time.monotonic_ns())
-        if isinstance(events, Script) and (pieces := events.pieces):
+        if isinstance(events, Script | Stamped) and (pieces := events.pieces):
             entry.first_content_ns = entry.head_sent_ns
             entry.events_sent = pieces
         self._whole = []

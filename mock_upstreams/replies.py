@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -58,8 +58,7 @@ class ToolCall:
     fragments: int
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Counts as billed: `input` includes `cached` and `written`; `written` includes `written_long`."""
 
     input: int
@@ -71,8 +70,7 @@ class Usage:
     searches: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """`finish` is the OpenAI word; `stop_sequence` is the one that cut the text, if one did.
 
     A stream sends the text in `pieces` pieces. `redacted` thinking is delivered encrypted.

@@ -20,6 +20,7 @@ from mock_upstreams.plans import (
     Kind,
     Run,
     Script,
+    Spoilers,
     StreamParts,
     json_document,
 )
@@ -220,23 +221,26 @@ def response_stream(call: Call, reply: Reply, identity: Identity, scenario: Scen
         events.add(done, "output_item.done", output_index=at, item=item)
     events.add(Kind.END, "completed" if _status(reply) == "completed" else "incomplete", response=final)
     place = {"item_id": f"msg_{identity.digits}", "output_index": max(last, 0), "content_index": 0}
-    late = _late(events.count, place)
-    error = {
-        "type": "error",
-        "code": "server_error",
-        "message": scenario.message or "The server had an error while processing your request.",
-        "param": None,
-        "sequence_number": events.count,
-    }
-    return StreamParts(
-        headers=(*EVENT_STREAM_HEADERS, request_id_header(OPENAI, identity.request_id)),
-        events=Script(*events.found),
-        error_event=b"event: error\ndata: " + orjson.dumps(error) + b"\n\n",
-        unknown_event=b"event: response.simulator_unknown\n"
-        b'data: {"type":"response.simulator_unknown","sequence_number":%d}\n\n' % events.count,
-        truncated_event=late[: len(late) * 2 // 3] + b"\n\n",
-        late_event=late,
-    )
+
+    def spoilers() -> Spoilers:
+        late = _late(events.count, place)
+        error = {
+            "type": "error",
+            "code": "server_error",
+            "message": scenario.message or "The server had an error while processing your request.",
+            "param": None,
+            "sequence_number": events.count,
+        }
+        return Spoilers(
+            error=b"event: error\ndata: " + orjson.dumps(error) + b"\n\n",
+            unknown=b"event: response.simulator_unknown\n"
+            b'data: {"type":"response.simulator_unknown","sequence_number":%d}\n\n' % events.count,
+            truncated=late[: len(late) * 2 // 3] + b"\n\n",
+            late=late,
+        )
+
+    headers = (*EVENT_STREAM_HEADERS, request_id_header(OPENAI, identity.request_id))
+    return StreamParts(headers, Script(*events.found), spoilers)
 
 
 def _late(number: int, place: dict[str, Any]) -> bytes:

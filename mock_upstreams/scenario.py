@@ -11,7 +11,7 @@ that a scenario may come from.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -41,11 +41,10 @@ class Scenario:
     """What one call asks for. `None` means: not stated, be a sane provider.
 
     Token counts are totals as billed: `input_tokens` includes `cached` and `written`, `output_tokens` includes
-    `reasoning`. Times are milliseconds. `name` is the named scenario that it started from.
+    `reasoning`. Times are milliseconds. `name` is the named scenario that it started from. Nothing in it is one call's
+    own, so calls that ask for the same share it.
     """
 
-    id: str | None = None
-    raw: str | None = None
     name: str | None = None
     text: str | None = None
     chunks: int | None = None
@@ -103,12 +102,16 @@ _FAULT_FIELDS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token as found: its text, and its id if that much of it can be read."""
 
     raw: str
     id: str | None
+
+    @property
+    def keys(self) -> str:
+        """What follows the id of a sound token."""
+        return self.raw[len(_OPEN) + len(self.id or "") : -len(_CLOSE)]
 
 
 def find_token(*places: bytes | None) -> Token | None:
@@ -145,8 +148,13 @@ def read_token(token: Token) -> dict[str, Any]:
             f"simulator: the token {token.raw[:EXCERPT]!r} is malformed; write [[wb:ID;key=value]] with an ID of "
             "1 to 64 letters, digits, _ or -, and values percent-encoded"
         )
+    return read_keys(token.keys)
+
+
+def read_keys(keys: str) -> dict[str, Any]:
+    """The fields that the keys of a token state. Raises Refusal (400, "simulator: ...")."""
     stated: dict[str, Any] = {}
-    for part in token.raw[len(_OPEN) : -len(_CLOSE)].split(";")[1:]:
+    for part in keys.split(";")[1:]:
         name, equals, value = part.partition("=")
         key = KEYS.get(name)
         if key is None:
@@ -187,12 +195,12 @@ def read_scenario(token: Token, surface: str, *, streamed: bool) -> Scenario:
     stated = read_token(token)
     check_fit(stated, surface, streamed=streamed)
     try:
-        return build(stated, token)
+        return build(stated)
     except ScenarioError as exc:
         raise bad_request(f"simulator: {exc}") from None
 
 
-def build(stated: Stated, token: Token | None = None, name: str | None = None) -> Scenario:
+def build(stated: Stated, name: str | None = None) -> Scenario:
     """One scenario of these fields. Raises ScenarioError if they contradict each other.
 
     A lone `status` means the fault `status`. What holds over several calls has to be settled before.
@@ -200,7 +208,7 @@ def build(stated: Stated, token: Token | None = None, name: str | None = None) -
     fields = {field: value for field, value in stated.items() if field not in {*OVER_TIME, "scenario"}}
     if "status" in fields and "fault" not in fields:
         fields["fault"] = "status"
-    scenario = Scenario(id=token.id if token else None, raw=token.raw if token else None, name=name, **fields)
+    scenario = Scenario(name=name, **fields)
     if fields:
         for problem in _contradictions(scenario, stated):
             raise ScenarioError("", problem)

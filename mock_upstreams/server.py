@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from mock_upstreams import direct
@@ -21,7 +21,8 @@ from mock_upstreams.callbacks import Callbacks
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.control import FOLLOW, NDJSON_TYPE, PREFIX, answer, authorise, read_since, refused
 from mock_upstreams.control_request import Controls
-from mock_upstreams.exchanges import Exchanges, Head, too_large
+from mock_upstreams.exchanges import Exchanges, too_large
+from mock_upstreams.heads import Head
 from mock_upstreams.journal import Follower, Journal
 from mock_upstreams.listeners import Listeners, require_token
 from mock_upstreams.pacing import Wheel
@@ -155,9 +156,9 @@ class Simulator:
         try:
             head = _head(request)
             wire = Wire(request.transport, is_11=head.is_11, keep_alive=head.keep_alive)
-            if head.url.raw_path == FOLLOW and head.method == "GET":
-                await self._follow(head, wire, exchanges.entry(head).credential)
-            elif head.url.raw_path.startswith(PREFIX):
+            if head.path == FOLLOW and head.method == "GET":
+                await self._follow(head, wire, head.credential)
+            elif head.path.startswith(PREFIX):
                 await self._control(request, head, wire, exchanges)
             else:
                 await self._serve(request, head, wire, exchanges)
@@ -169,7 +170,7 @@ class Simulator:
 
     async def _serve(self, request: web.BaseRequest, head: Head, wire: Wire, exchanges: Exchanges) -> None:
         """One request to a provider, from its body to the end of its entry in the journal."""
-        entry = exchanges.entry(head)
+        entry = exchanges.entry(head, time.monotonic_ns())
         over = asyncio.Event()
         try:
             try:
@@ -200,7 +201,7 @@ class Simulator:
             raise
 
     async def _control(self, request: web.BaseRequest, head: Head, wire: Wire, exchanges: Exchanges) -> None:
-        entry = exchanges.entry(head)
+        entry = exchanges.entry(head, time.monotonic_ns())
         try:
             body = await self._body(request, wire)
         except Refusal as refusal:
@@ -254,12 +255,11 @@ class Simulator:
 
 
 def _head(request: web.BaseRequest) -> Head:
-    return Head(
-        method=request.method,
-        url=request.rel_url,
-        headers=request.headers,
-        raw_headers=request.raw_headers,
-        is_11=request.version >= HttpVersion11,
+    return Head.read(
+        request.method,
+        request.rel_url,
+        request.headers,
+        request.raw_headers,
+        request.version,
         keep_alive=request.keep_alive,
-        arrived_ns=time.monotonic_ns(),
     )

@@ -101,7 +101,7 @@ def _invalid_stream(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
 def _oversize_stream(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
     """One event grows: blanks between the fields of its JSON leave it the same event to a parser."""
     before = _until(parts.events, scenario.after)
-    huge = parts.late_event.replace(b"data: {", b"data: {" + b" " * scenario.size, 1)
+    huge = parts.spoilers().late.replace(b"data: {", b"data: {" + b" " * scenario.size, 1)
     return replace(plan, events=[*before, (Kind.NOW, huge), *_rest(parts, before)])
 
 
@@ -119,7 +119,7 @@ def _no_finish(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
 
 def _unknown_event(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
     before = _until(parts.events, scenario.after)
-    return replace(plan, events=[*before, (Kind.NOW, parts.unknown_event), *_rest(parts, before)])
+    return replace(plan, events=[*before, (Kind.NOW, parts.spoilers().unknown), *_rest(parts, before)])
 
 
 def _no_done(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
@@ -129,7 +129,7 @@ def _no_done(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
 
 def _after_done(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
     del scenario
-    return replace(plan, events=[*parts.events, (Kind.NOW, parts.late_event)])
+    return replace(plan, events=[*parts.events, (Kind.NOW, parts.spoilers().late)])
 
 
 def _unchanged_stream(plan: Plan, parts: StreamParts, scenario: Scenario) -> Plan:
@@ -147,12 +147,12 @@ def _commented(event: Event) -> list[Event]:
 
 
 _STREAM_FAULTS: Final[dict[str, _Transform]] = {
-    "bad_json": _then(lambda parts: parts.truncated_event),
+    "bad_json": _then(lambda parts: parts.spoilers().truncated),
     "reset": _broken_after(Ending.RST),
     "close": _broken_after(Ending.FIN),
     "end_early": _broken_after(Ending.CLEAN),
     "stall": _broken_after(Ending.SILENCE),
-    "error_event": _then(lambda parts: parts.error_event),
+    "error_event": _then(lambda parts: parts.spoilers().error),
     "no_done": _no_done,
     "double_done": _repeated(Kind.END),
     "double_finish": _repeated(Kind.FINISH),

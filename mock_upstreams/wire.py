@@ -22,6 +22,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from mock_upstreams.plans import Event, Script, chunk
+from mock_upstreams.stencils import Stamped
 
 _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _SIOCOUTQNSD: Final = 0x894B
@@ -114,15 +115,18 @@ class Wire:
         """The events as they go out; known once the head is."""
         if not self.chunked:
             return iter(events)
-        if isinstance(events, Script):
+        if isinstance(events, Script | Stamped):
             return events.chunked()
         return ((kind, chunk(data)) for kind, data in events)
 
     def framed_whole(self, head: bytes, events: Collection[Event], *, merge: bool) -> list[bytes]:
         """A whole answer as the writes that it takes: one if merged, else one an event; its head goes with the first."""
-        if merge and self.chunked and isinstance(events, Script):
+        if merge and self.chunked and isinstance(events, Script | Stamped):
             return [events.joined(head, self.terminator)]
-        writes = [data for _, data in self.framed(events)]
+        if self.chunked and isinstance(events, Stamped):
+            writes = events.writes()
+        else:
+            writes = [data for _, data in self.framed(events)]
         if merge or len(writes) < 2:
             return [b"".join([head, *writes, self.terminator])]
         writes[0] = head + writes[0]

@@ -194,3 +194,36 @@ def test_without_the_members_it_needs_it_is_not_taken(
     with start(SimulatorConfig()) as client:
         assert client.chat(token("x", text="abc")).json()["choices"][0]["message"]["content"] == "abc"
         assert taken_the_long_way(client.simulator) == 1
+
+
+def test_requests_with_a_head_seen_before_and_with_a_new_one_take_turns(direct: Client, token: Token) -> None:
+    words = [("aa", "k"), ("bb", "k"), ("ccc", "k"), ("dd", "other"), ("ee", "k"), ("fff", "k")]
+    with direct.connect() as sock:
+        for word, key in words:
+            data = request(call(token("same", text=word))).replace(b"Bearer k", b"Bearer " + key.encode())
+            sock.sendall(data)
+            assert texts(sock, 1) == [word]
+    kept = direct.simulator.journal.since(0)[-len(words) :]
+    assert [entry.credential for entry in kept] == [key for _, key in words]
+    assert all(word.encode() in entry.body for entry, (word, _) in zip(kept, words, strict=True))
+
+
+def test_a_known_head_may_still_arrive_in_pieces_and_its_request_be_followed_by_more(
+    direct: Client, token: Token
+) -> None:
+    data = request(call(token("same", text="same")))
+    with direct.connect() as sock:
+        settle(sock, token)
+        for _ in range(2):
+            sock.sendall(data)
+            assert texts(sock, 1) == ["same"]
+            sock.sendall(data * 2 + data[:50])
+            sock.sendall(data[50:])
+            assert texts(sock, 3) == ["same"] * 3
+    with direct.connect() as sock:
+        sock.sendall(data[:-1])
+        time.sleep(0.01)
+        sock.sendall(data[-1:])
+        assert texts(sock, 1) == ["same"]
+        sock.sendall(data)
+        assert texts(sock, 1) == ["same"]

@@ -34,8 +34,6 @@ def test_every_key_reaches_its_field() -> None:
         "finish=length;tool=f;args=%7B%22a%22%3A1%7D;ttft_ms=1.5;gap_ms=20;fault=reset;after=4;message=m]]"
     )
     assert scenario == Scenario(
-        id="a-B_9",
-        raw=scenario.raw,
         text="café;]",
         chunks=3,
         input_tokens=100,
