@@ -91,7 +91,7 @@ class Entry:
         """Close the entry; the first ending stands."""
         if self.ending == "open":
             self.ending = ending
-            self.finished_ns = time.monotonic_ns()
+            self.finished_ns = self.caller_left_ns or time.monotonic_ns()
             if self.counts is not None:
                 self.counts.ended(self)
 
