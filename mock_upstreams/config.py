@@ -1,7 +1,23 @@
 """What a simulator can be told when it starts."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+LISTENER_KINDS: Final = ("http", "tls", "refused", "bad_certificate", "handshake_closed")
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPlan:
+    """One more port. Calls that come in there belong to `upstream`, unless their path says /u/NAME.
+
+    `kind` is `http`; `tls` (with the certificate of the configuration); `refused` (the port is held, and a connection
+    is answered with RST); `bad_certificate` (TLS that no careful client accepts); `handshake_closed` (the connection is
+    closed after the client's first words of TLS).
+    """
+
+    kind: str = "http"
+    port: int = 0
+    upstream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +36,8 @@ class SimulatorConfig:
     signs the callbacks of media jobs.
 
     `replay` is the path of a recording: calls then get the recorded answers, `replay_speed` times as fast (0: without
-    any wait), and nothing else.
+    any wait), and nothing else. With `tls_cert` (and `tls_key`, if it is not in the same file) the main port speaks
+    TLS. `listeners` are opened beside it. `shares_port` lets other processes listen at the same port.
     """
 
     host: str = "127.0.0.1"
@@ -43,4 +60,8 @@ class SimulatorConfig:
     direct: bool = True
     replay: str | None = None
     replay_speed: float = 1.0
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    listeners: tuple[ListenerPlan, ...] = ()
+    shares_port: bool = False
     models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4", "claude-opus-4-8", "claude-sonnet-4-6")

@@ -9,7 +9,7 @@ from mock_upstreams.control_request import Asked, Controls
 from mock_upstreams.library import Library, LibraryFullError, Match, Outage, Rule
 from mock_upstreams.listeners import Listeners
 from mock_upstreams.refusals import Refusal, bad_request
-from mock_upstreams.scenario_files import read_outage, read_rule, read_scenario_value
+from mock_upstreams.scenario_files import read_listener, read_outage, read_rule, read_scenario_value
 from mock_upstreams.scenario_keys import NAME, ScenarioError
 
 _LONGEST_MS: Final = 86_400_000
@@ -149,12 +149,12 @@ def list_listeners(controls: Controls, asked: Asked) -> Json:
 
 async def add_listener(controls: Controls, asked: Asked) -> Json:
     given = load_object(asked.body) if asked.body else {}
-    _only(given, ("port",))
-    port = given.get("port", 0)
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-        raise bad_request("port: expected a number from 0 to 65535")
+    try:
+        plan = read_listener(given, "")
+    except ScenarioError as exc:
+        raise bad_request(str(exc), exc.path or None) from None
     listeners = _listeners(controls)
-    return listeners.describe(await listeners.open(port))
+    return listeners.describe(await listeners.open(plan))
 
 
 def refuse_connections(controls: Controls, asked: Asked) -> Json:

@@ -206,7 +206,8 @@ class DirectConnection(web.RequestHandler):
                 self._messages.appendleft((message, payload))
                 self._hand_over()
                 return
-            arriving = self._arriving = _Arriving(Head.of(message), time.monotonic_ns(), message, payload)
+            head = self._exchanges.placed(Head.of(message), self.transport)
+            arriving = self._arriving = _Arriving(head, time.monotonic_ns(), message, payload)
         payload, transport, parser = arriving.payload, self.transport, self._parser
         if self._messages or self._upgraded or self._reading_paused or payload.exception() is not None:
             self._hand_over()
@@ -222,6 +223,7 @@ class DirectConnection(web.RequestHandler):
         if arrived is None:
             return
         head, arrived_ns, body, transport = arrived
+        head = self._exchanges.placed(head, transport)
         entry = self._exchanges.entry(head, arrived_ns)
         wire = Wire(transport, is_11=head.is_11, keep_alive=head.keep_alive)
         self._player = self._exchanges.answer(head, entry, body, wire, self._over)

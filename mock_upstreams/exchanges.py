@@ -3,6 +3,7 @@
 Both ways into the simulator meet here: `direct.py`, which answers without a task, and the handler of `server.py`.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -45,6 +46,16 @@ class Exchanges:
         self._providers = providers
         self._wheel = wheel
         self._url = url
+        self._scheme = "http" if config.tls_cert is None else "https"
+        self.upstreams: dict[int, str] = {}
+
+    def placed(self, head: Head, transport: asyncio.BaseTransport | None) -> Head:
+        """The head of a request that came by this connection, whose port may stand for an upstream."""
+        if not self.upstreams or transport is None or head.place.prefix:
+            return head
+        at: str | tuple[str, int] = transport.get_extra_info("sockname")
+        name = None if isinstance(at, str) else self.upstreams.get(at[1])
+        return head if name is None else replace(head, place=replace(head.place, upstream=name))
 
     @staticmethod
     def entry(head: Head, arrived_ns: int) -> Entry:
@@ -135,7 +146,7 @@ class Exchanges:
     def _origin(self, head: Head) -> str:
         """The address at which a media job was submitted is where its files will be."""
         host = head.headers.get("host", "")
-        return f"http://{host}" if _HOST.fullmatch(host) else self._url()
+        return f"{self._scheme}://{host}" if _HOST.fullmatch(host) else self._url()
 
 
 def _retry_after_s(headers: tuple[tuple[str, str], ...]) -> float | None:

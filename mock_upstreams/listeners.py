@@ -1,20 +1,25 @@
-"""More listeners of one simulator, each on a port of its own, that can refuse connections for a while.
+"""More listeners of one simulator, each on a port of its own: for an upstream, or with a fault below HTTP.
 
-A gateway's group or model points to one of them, so that its calls meet "connection refused" while all others go on.
-While a listener refuses, its port stays bound: nobody else can take it, and a connection is answered with RST.
+A gateway's group or model points to one of them, so that its calls meet "connection refused" or a bad certificate
+while all others go on. While a listener refuses, its port stays bound: nobody else can take it, and a connection is
+answered with RST.
 """
 
 import asyncio
 import ipaddress
 import itertools
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mock_upstreams.config import ListenerPlan
 from mock_upstreams.refusals import Refusal, bad_request
+from mock_upstreams.tls import HangUp, untrustworthy_context
 
 _MOST: Final = 64
+_PLAIN: Final = ("http", "refused")
 _BACKLOG: Final = 1024
 _LONGEST_MS: Final = 86_400_000
 
@@ -25,6 +30,7 @@ class Listener:
 
     number: int
     port: int
+    plan: ListenerPlan
     holder: socket.socket
     server: asyncio.Server | None = None
     timer: asyncio.TimerHandle | None = None
@@ -50,9 +56,18 @@ def require_token(host: str, token: str | None) -> None:
 class Listeners:
     """All extra listeners; `factory` makes the protocol of a connection."""
 
-    def __init__(self, host: str, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(
+        self,
+        host: str,
+        factory: Callable[[], asyncio.BaseProtocol],
+        upstreams: dict[int, str],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`upstreams` is where the names of upstreams by port are kept; `context` is for listeners with TLS."""
         self._host = host
         self._factory = factory
+        self._upstreams = upstreams
+        self._context = context
         self._all: dict[int, Listener] = {}
         self._numbers = itertools.count(1)
         self._starting: set[asyncio.Task[None]] = set()
@@ -64,26 +79,36 @@ class Listeners:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return {
             "number": listener.number,
-            "url": f"http://{host}:{listener.port}",
+            "url": f"{'http' if listener.plan.kind in _PLAIN else 'https'}://{host}:{listener.port}",
+            "kind": listener.plan.kind,
+            "upstream": listener.plan.upstream,
             "refusing": listener.server is None,
         }
 
-    async def open(self, port: int) -> Listener:
+    async def open(self, plan: ListenerPlan) -> Listener:
         """Listen at one more port; 0 takes a free one. Raises Refusal."""
+        port = plan.port
+        if plan.kind == "tls" and self._context is None:
+            raise bad_request("kind: tls needs the simulator's own certificate; start it with --tls-cert")
         if len(self._all) >= _MOST:
             raise Refusal(409, f"there are {_MOST} listeners already; delete one first")
         try:
             holder = self._bound(port)
         except OSError as exc:
             raise bad_request(f"port: cannot listen at {port}: {exc.strerror}; choose another port") from None
-        listener = Listener(next(self._numbers), int(holder.getsockname()[1]), holder)
-        await self._listen(listener)
+        listener = Listener(next(self._numbers), int(holder.getsockname()[1]), plan, holder)
+        if plan.kind != "refused":
+            await self._listen(listener)
+        if plan.upstream is not None:
+            self._upstreams[listener.port] = plan.upstream
         self._all[listener.number] = listener
         return listener
 
     def refuse(self, number: int, for_ms: float) -> Listener:
         """Refuse connections from now on, for so many milliseconds. Raises Refusal (404)."""
         listener = self.find(number)
+        if listener.plan.kind == "refused":
+            raise Refusal(409, f"listener {number} refuses connections as long as it is there")
         if listener.timer is not None:
             listener.timer.cancel()
         if listener.server is not None:
@@ -97,6 +122,7 @@ class Listeners:
         """Give the port back. Raises Refusal (404)."""
         listener = self.find(number)
         del self._all[number]
+        self._upstreams.pop(listener.port, None)
         if listener.timer is not None:
             listener.timer.cancel()
         if listener.server is not None:
@@ -136,6 +162,11 @@ class Listeners:
         task.add_done_callback(self._starting.discard)
 
     async def _listen(self, listener: Listener) -> None:
+        kind = listener.plan.kind
+        context = {"tls": self._context, "bad_certificate": untrustworthy_context()}.get(kind)
         listener.server = await asyncio.get_running_loop().create_server(
-            self._factory, sock=self._bound(listener.port), backlog=_BACKLOG
+            HangUp if kind == "handshake_closed" else self._factory,
+            sock=self._bound(listener.port),
+            backlog=_BACKLOG,
+            ssl=context,
         )

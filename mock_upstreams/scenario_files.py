@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import yaml
 
+from mock_upstreams.config import LISTENER_KINDS, ListenerPlan
 from mock_upstreams.library import MAX_NAMED, MAX_OUTAGES, Library, Match, Outage, Rule
 from mock_upstreams.scenario import build, check_stated
 from mock_upstreams.scenario_keys import (
@@ -99,6 +100,21 @@ def read_outage(value: Any, path: str, now: float) -> Outage:
     return Outage(read_match(value, path), scenario, begin, begin + lasts / 1000)
 
 
+def read_listener(value: Any, path: str) -> ListenerPlan:
+    """A listener as a configuration file or the control API states it. Raises ScenarioError."""
+    _only(value, path, ("kind", "port", "upstream"))
+    kind, port, upstream = value.get("kind", "http"), value.get("port", 0), value.get("upstream")
+    if kind not in LISTENER_KINDS:
+        raise ScenarioError(
+            _at(path, "kind"), f"unknown kind {str(kind)[:64]!r}{nearest(str(kind), LISTENER_KINDS)}"
+        )
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise ScenarioError(_at(path, "port"), "expected a number from 0 to 65535")
+    if upstream is not None and (not isinstance(upstream, str) or not NAME.fullmatch(upstream)):
+        raise ScenarioError(_at(path, "upstream"), "expected a name of letters, digits, . _ or -")
+    return ListenerPlan(kind, port, upstream)
+
+
 def read_scenario_value(value: Any, path: str) -> dict[str, Any]:
     """A named scenario as stated in a file or by the control API. Raises ScenarioError."""
     stated = read_mapping(value, path, without=("scenario",))
@@ -151,7 +167,7 @@ def load_library(path: str) -> Library:
     try:
         return read_library(value)
     except ScenarioError as exc:
-        raise ScenarioFileError(f"{path}:{_line(node, exc.path)}: {exc}") from None
+        raise ScenarioFileError(f"{path}:{line_of(node, exc.path)}: {exc}") from None
 
 
 def read_library(value: Any) -> Library:
@@ -189,7 +205,7 @@ def _section(value: Mapping[str, Any], name: str, kind: type, default: Any) -> A
     return found
 
 
-def _line(node: yaml.Node | None, path: str) -> int:
+def line_of(node: yaml.Node | None, path: str) -> int:
     """The line of the value that a path leads to, or of the last part of it that exists."""
     line = 1
     rest = path

@@ -30,6 +30,7 @@ from mock_upstreams.plans import chunk, document_plan
 from mock_upstreams.player import Player
 from mock_upstreams.refusals import Refusal
 from mock_upstreams.routes import find_place
+from mock_upstreams.tls import server_context
 from mock_upstreams.wire import NOTHING_SENT, CallerLeft, Wire
 
 _HTTP_LOG: Final = logging.getLogger("mock_upstreams.http")
@@ -66,6 +67,7 @@ class Simulator:
         self._runner: web.ServerRunner | None = None
         self._wheel: Wheel | None = None
         self._exchanges: Exchanges | None = None
+        self.listeners: Listeners | None = None
         self._port = 0
         self._stopping = False
 
@@ -86,20 +88,30 @@ class Simulator:
     @property
     def url(self) -> str:
         host = self.config.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        scheme = "http" if self.config.tls_cert is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken or not ours."""
+        """Listen. Raises OSError when an address is taken or not ours, TlsError for a bad certificate."""
         if self._runner is not None:
             raise RuntimeError("this simulator is running already; start a second one instead")
-        require_token(self.config.host, self.config.control_token)
+        config = self.config
+        require_token(config.host, config.control_token)
+        context = None if config.tls_cert is None else server_context(config.tls_cert, config.tls_key)
         self._stopping = False
         self._wheel = Wheel(asyncio.get_running_loop())
         self._exchanges = Exchanges(self.config, self.journal, self.providers, self._wheel, lambda: self.url)
         server = self._server(self._exchanges)
         runner = web.ServerRunner(server, shutdown_timeout=_STOP_LIMIT_S)
         await runner.setup()
-        site = web.TCPSite(runner, self.config.host, self.config.port, backlog=_BACKLOG)
+        site = web.TCPSite(
+            runner,
+            config.host,
+            config.port,
+            backlog=_BACKLOG,
+            ssl_context=context,
+            reuse_port=config.shares_port or None,
+        )
         try:
             await site.start()
         except OSError:
@@ -107,8 +119,15 @@ class Simulator:
             raise
         self._runner = runner
         self.providers.callbacks = Callbacks(self.config.callback_secret)
-        self._controls.listeners = Listeners(self.config.host, server)
         self._port = int(runner.addresses[0][1])
+        self.listeners = Listeners(config.host, server, self._exchanges.upstreams, context)
+        self._controls.listeners = self.listeners
+        try:
+            for plan in config.listeners:
+                await self.listeners.open(plan)
+        except Refusal as refusal:
+            await self.stop()
+            raise OSError(0, refusal.message.removeprefix("port: ")) from None
 
     def _server(self, exchanges: Exchanges) -> web.Server:
         make: Callable[..., web.Server] = web.Server
@@ -137,8 +156,8 @@ class Simulator:
             handler.cancel()
         if handlers:
             await asyncio.wait(handlers, timeout=_STOP_LIMIT_S)
-        if self._controls.listeners is not None:
-            await self._controls.listeners.stop()
+        if self.listeners is not None:
+            await self.listeners.stop()
         if self.providers.callbacks is not None:
             await self.providers.callbacks.stop()
         await runner.cleanup()
@@ -154,7 +173,7 @@ class Simulator:
             return NOTHING_SENT
         self._handlers.add(task)
         try:
-            head = _head(request)
+            head = exchanges.placed(_head(request), request.transport)
             wire = Wire(request.transport, is_11=head.is_11, keep_alive=head.keep_alive)
             if head.path == FOLLOW and head.method == "GET":
                 await self._follow(head, wire, head.credential)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from weighbridge import __version__, report_commands, target_commands
+from weighbridge import __version__, mock_commands, report_commands, target_commands
 from weighbridge.engine import Settings
 from weighbridge.errors import ExitCode, WeighbridgeError
 from weighbridge.load.options import load
@@ -195,28 +195,7 @@ def serve(
     raise typer.Exit(int(serve_pair(database)))
 
 
-@app.command()
-def mock(
-    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 8890,
-    scenarios: Annotated[
-        Path | None, typer.Option("--scenarios", help="YAML with named scenarios, rules and outages")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="refuse all that the real upstreams refuse")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="the same seed gives the same bytes")] = 0,
-    control_token: Annotated[
-        str | None,
-        typer.Option(
-            "--control-token", help="guards /_wb/; off loopback one is made and printed if not given"
-        ),
-    ] = None,
-) -> None:
-    """Start the provider simulator; run until interrupted."""
-    from weighbridge.serve import serve_simulator
-
-    raise typer.Exit(int(serve_simulator(host, port, scenarios, control_token, strict=strict, seed=seed)))
+app.add_typer(mock_commands.app, name="mock")
 
 
 @app.command()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import typer
 import uvloop
 
-from mock_upstreams import ScenarioFileError, Simulator, SimulatorConfig, is_loopback
+from mock_upstreams import Recorder, RecordingError, ScenarioFileError, Simulator, is_loopback
+from mock_upstreams.settings import Settings as SimulatorSettings
+from mock_upstreams.settings import SettingsError, listener_of, settings
+from mock_upstreams.tls import TlsError
 from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
 from reference_gateway.supervisor import Supervisor, WorkersError, check_workers
 from weighbridge.embed import serving
@@ -57,35 +59,63 @@ def serve_pair(database: str | None = None) -> ExitCode:
 
 
 def serve_simulator(
-    host: str, port: int, scenarios: Path | None, control_token: str | None, *, strict: bool, seed: int
+    flags: Mapping[str, object], listeners: tuple[str, ...], config_file: str | None
 ) -> ExitCode:
     """The simulator alone; off loopback its control API gets a token, made here if none is given.
 
     Raises:
-        TargetFileError: the scenario file cannot be used.
+        TargetFileError: a setting, or a file that one names, cannot be used.
     """
-    token = control_token or (None if is_loopback(host) else secrets.token_urlsafe(24))
-    config = SimulatorConfig(
-        host=host,
-        port=port,
-        seed=seed,
-        strict=strict,
-        scenarios=str(scenarios) if scenarios else None,
-        control_token=token,
-    )
     try:
-        prepared = Simulator(config)
-    except ScenarioFileError as error:
+        stated = {**flags, "listeners": [listener_of(text) for text in listeners] or None}
+        chosen = settings(stated, config_file)
+        prepared = Simulator(chosen.config)
+    except (SettingsError, ScenarioFileError, RecordingError) as error:
         raise TargetFileError(str(error)) from error
 
     async def body(stop: asyncio.Event) -> None:
         async with prepared as simulator:
-            typer.echo(f"simulator listening on {simulator.url}")
-            typer.echo(f"  OpenAI base URL {simulator.url}/v1, Anthropic base URL {simulator.url}")
-            typer.echo(f"  journal {simulator.url}/_wb/journal")
-            if token is not None and token != control_token:
-                typer.echo(f"  control API: Authorization: Bearer {token}")
+            _introduce(simulator.url, chosen)
+            for listener in simulator.listeners.described() if simulator.listeners else ():
+                upstream = f" (upstream {listener['upstream']})" if listener["upstream"] else ""
+                typer.echo(f"  {listener['kind']} at {listener['url']}{upstream}")
             await stop.wait()
+
+    try:
+        return _serve(body)
+    except TlsError as error:
+        raise TargetFileError(str(error)) from error
+
+
+def _introduce(url: str, chosen: SimulatorSettings) -> None:
+    typer.echo(f"simulator listening on {url}")
+    typer.echo(f"  OpenAI base URL {url}/v1, Anthropic base URL {url}")
+    typer.echo(f"  journal {url}/_wb/journal, metrics {url}/_wb/metrics")
+    if chosen.made_token:
+        typer.echo(f"  control API: Authorization: Bearer {chosen.config.control_token}")
+
+
+def record_provider(upstream: str, out: str, host: str, port: int) -> ExitCode:
+    """Relay to a real provider and record it, until interrupted.
+
+    Raises:
+        TargetFileError: the upstream is no URL, or the recording cannot be written.
+    """
+    if not upstream.startswith(("http://", "https://")):
+        raise TargetFileError(f"--upstream: {upstream!r} is no URL; give one like https://api.openai.com")
+    if not is_loopback(host):
+        typer.echo(f"careful: who reaches {host} can use this relay", err=True)
+    try:
+        Path(out).touch(mode=0o600)
+    except OSError as error:
+        raise TargetFileError(f"{out}: {error.strerror}; give a file that can be written to --out") from error
+
+    async def body(stop: asyncio.Event) -> None:
+        async with Recorder(upstream, out, host, port) as recorder:
+            typer.echo(f"recording {upstream} at {recorder.url} to {out}; end with Ctrl-C")
+            await stop.wait()
+        typer.echo(f"{recorder.recorded} exchanges recorded, {recorder.skipped} not")
+        typer.echo(f"play them: weighbridge mock --replay {out}")
 
     return _serve(body)
 
