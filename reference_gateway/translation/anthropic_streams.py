@@ -131,6 +131,7 @@ class ChatStreamFromAnthropic(ChatStream):
         self._tools = 0
         self._in_tool = False
         self._arguments = False
+        self._input: JsonObject = {}
 
     def feed(self, event: SseEvent) -> bytes:
         if self.progress is Progress.TERMINATED:
@@ -142,7 +143,8 @@ class ChatStreamFromAnthropic(ChatStream):
         if value["type"] == "message_start":
             return self.delta(self.first_delta())
         if value["type"] == "content_block_start":
-            return self.block_start(_member(value, "content_block"))
+            # The whole input of a tool may stand here, and its numbers go on by value.
+            return self.block_start(_member(decode(event.data), "content_block"))
         if value["type"] == "content_block_delta":
             return self.block_delta(_member(value, "delta"))
         if value["type"] == "content_block_stop":
@@ -155,10 +157,13 @@ class ChatStreamFromAnthropic(ChatStream):
         """What the beginning of a block becomes."""
         self._in_tool = block.get("type") == "tool_use"
         if self._in_tool:
+            if not isinstance(block.get("id"), str) or not isinstance(block.get("name"), str):
+                raise BrokenStreamError("the upstream sent a tool call without an id or a name")
             self._arguments = False
+            self._input = block.get("input") or {}
             self._tools += 1
-            function = {"name": block.get("name"), "arguments": ""}
-            return self._tool_delta({"id": block.get("id"), "type": "function", "function": function})
+            function = {"name": block["name"], "arguments": ""}
+            return self._tool_delta({"id": block["id"], "type": "function", "function": function})
         if block.get("type") == "text" and isinstance(block.get("text"), str) and block["text"]:
             return self.delta({"content": block["text"]})
         return b""
@@ -177,9 +182,9 @@ class ChatStreamFromAnthropic(ChatStream):
         return {"role": "assistant", "content": ""}
 
     def _block_stop(self) -> bytes:
-        empty = self._in_tool and not self._arguments
+        untold = self._in_tool and not self._arguments
         self._in_tool = False
-        return self._tool_delta({"function": {"arguments": "{}"}}) if empty else b""
+        return self._tool_delta({"function": {"arguments": encode(self._input).decode()}}) if untold else b""
 
     def _tool_delta(self, fragment: JsonObject) -> bytes:
         return self.delta({"tool_calls": [{"index": self._tools - 1, **fragment}]})

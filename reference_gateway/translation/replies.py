@@ -133,9 +133,9 @@ class MessagesReplyFromOpenAI(ReplyTranslator):
             raise garbled("choices", choices)
         choice = choices[0]
         message = choice["message"]
-        blocks: list[JsonObject] = []
-        if isinstance(message.get("content"), str) and message["content"]:
-            blocks.append({"type": "text", "text": message["content"]})
+        refusal = message.get("refusal")
+        texts = [text for text in (message.get("content"), refusal) if isinstance(text, str) and text]
+        blocks: list[JsonObject] = [{"type": "text", "text": text} for text in texts]
         calls = message.get("tool_calls") or []
         if not isinstance(calls, list):
             raise garbled("tool_calls", calls)
@@ -148,7 +148,9 @@ class MessagesReplyFromOpenAI(ReplyTranslator):
                 "role": "assistant",
                 "model": self.identity.model,
                 "content": blocks,
-                "stop_reason": stop_reason(choice.get("finish_reason")),
+                "stop_reason": stop_reason(
+                    choice.get("finish_reason"), called=bool(calls), refused=bool(refusal)
+                ),
                 "stop_sequence": None,
                 "usage": wire_usage.to_anthropic(usage or Usage(0, 0)),
             },
@@ -160,9 +162,11 @@ class MessagesReplyFromOpenAI(ReplyTranslator):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise garbled("tool_calls", call)
+        if not isinstance(call.get("id"), str):
+            raise garbled("tool_calls[].id", call.get("id"))
         return {
             "type": "tool_use",
-            "id": str(call.get("id")),
+            "id": call["id"],
             "name": function["name"],
             "input": parsed_arguments(function.get("arguments")),
         }

@@ -1,7 +1,8 @@
 """Requests of the chat surface for a channel that speaks Anthropic's format.
 
 System and developer messages become `system`; tool results become blocks of the next user turn; neighbouring turns of
-one role become one turn, because the Messages format wants all results of a round together.
+one role become one turn, because the Messages format wants all results of a round together. Empty texts, which that
+format refuses, are left out, and so are turns of nothing else. An earlier refusal goes on as text.
 """
 
 from typing import Any
@@ -29,7 +30,9 @@ class RequestToAnthropic:
         """The body to POST."""
         body = request.body
         system, turns = self.conversation(body["messages"])
-        result: JsonObject = {"model": body["model"], "max_tokens": body["max_tokens"], "messages": turns}
+        limits = (body.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        most = min(limit for limit in limits if limit is not None)
+        result: JsonObject = {"model": body["model"], "max_tokens": most, "messages": turns}
         if system:
             result["system"] = system[0]["text"] if len(system) == 1 else system
         for name in _SAME_NAME:
@@ -56,16 +59,19 @@ class RequestToAnthropic:
             if message["role"] in {"system", "developer"}:
                 system += self.text_blocks(message["content"])
             else:
-                self._append(turns, self.turn(message, f"messages[{index}]"))
+                turn = self.turn(message, f"messages[{index}]")
+                if turn["content"]:
+                    self._append(turns, turn)
         if not turns:
             raise invalid(
-                "messages", "`messages` must hold at least one message that is not a system message."
+                "messages",
+                "`messages` must hold at least one message with content that is not a system message.",
             )
         return system, turns
 
     def turn(self, message: JsonObject, place: str) -> JsonObject:
         """One message as a turn of the Messages format."""
-        content = message.get("content")
+        content = message.get("content") or message.get("refusal")
         if message["role"] == "tool":
             result: JsonObject = {"type": "tool_result", "tool_use_id": message["tool_call_id"]}
             if content:
@@ -85,12 +91,13 @@ class RequestToAnthropic:
 
     def blocks(self, parts: list[Any], place: str) -> Blocks:
         """Content parts as blocks."""
-        return [self.block(part, f"{place}.content[{index}]") for index, part in enumerate(parts)]
+        blocks = [self.block(part, f"{place}.content[{index}]") for index, part in enumerate(parts)]
+        return [block for block in blocks if block["type"] != "text" or block["text"]]
 
     def block(self, part: JsonObject, place: str) -> JsonObject:
         """One content part."""
-        if part["type"] == "text":
-            return {"type": "text", "text": part["text"]}
+        if part["type"] in {"text", "refusal"}:
+            return {"type": "text", "text": part[part["type"]]}
         image = read_image_url(part["image_url"]["url"], f"{place}.image_url.url")
         if isinstance(image, WebImage):
             source = {"type": "url", "url": image.url}
@@ -99,10 +106,10 @@ class RequestToAnthropic:
         return {"type": "image", "source": source}
 
     def text_blocks(self, content: Any) -> Blocks:
-        """Text content, of which only the text parts matter."""
+        """Content of text alone."""
         if isinstance(content, str):
             return [{"type": "text", "text": content}] if content else []
-        return [{"type": "text", "text": part["text"]} for part in content if part["type"] == "text"]
+        return self.blocks(content, "content")
 
     def tool_use(self, call: JsonObject, place: str) -> JsonObject:
         """An earlier tool call; its arguments must be the text of a JSON object."""

@@ -1,7 +1,7 @@
 """Requests of the Messages surface for a channel that speaks OpenAI's format.
 
-Tool results become messages of role tool, ahead of the rest of their turn. Thinking blocks and cache marks have no
-counterpart and are left out; blocks that carry content without a counterpart are refused.
+Tool results become messages of role tool, ahead of the rest of their turn. Thinking, cache marks, top_k and labels have
+no counterpart and are left out; other fields and blocks without a counterpart would change the reply and are refused.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,14 @@ from reference_gateway.validation.fields import invalid
 from reference_gateway.validation.messages import MessagesRequest
 
 _SAME_NAME = ("model", "max_tokens", "temperature", "top_p")
+_TRANSLATED = frozenset(
+    {*_SAME_NAME, "messages", "system", "stop_sequences", "metadata", "tools", "tool_choice", "stream"}
+)
+_WITHOUT_EFFECT = frozenset(
+    {"thinking", "top_k", "cache_control", "service_tier", "inference_geo", "context_management"}
+)
 _LEFT_OUT = frozenset({"thinking", "redacted_thinking"})
+_ROLE_OF_BLOCK: Mapping[str, str] = {"tool_result": "user", "image": "user", "tool_use": "assistant"}
 _TOOL_CHOICES: Mapping[str, str] = {"auto": "auto", "none": "none", "any": "required"}
 
 
@@ -22,11 +29,16 @@ class RequestToOpenAI:
     def translate(self, request: MessagesRequest) -> JsonObject:
         """The body to POST."""
         body = request.body
+        for name, value in body.items():
+            if value is not None and name not in _TRANSLATED | _WITHOUT_EFFECT:
+                raise invalid(name[:80], f"`{name[:80]}` is not served by this group; leave it out.")
         messages: list[JsonObject] = []
         if body.get("system"):
             messages.append({"role": "system", "content": _text_of(body["system"])})
         for index, turn in enumerate(body["messages"]):
             messages += self.turn(turn, f"messages[{index}]")
+        if all(message["role"] == "system" for message in messages):
+            raise invalid("messages", "`messages` must hold at least one message with content.")
         result: JsonObject = {name: body[name] for name in _SAME_NAME if body.get(name) is not None}
         result["messages"] = messages
         if body.get("stop_sequences"):
@@ -50,6 +62,11 @@ class RequestToOpenAI:
         calls: list[JsonObject] = []
         for index, block in enumerate(turn["content"]):
             where = f"{place}.content[{index}]"
+            if turn["role"] != _ROLE_OF_BLOCK.get(block["type"], turn["role"]):
+                raise invalid(
+                    f"{where}.type",
+                    f"`{where}.type` {block['type']} does not belong in a turn of role {turn['role']}.",
+                )
             if block["type"] == "tool_result":
                 results.append(self.tool_result(block, where))
             elif block["type"] == "tool_use":

@@ -30,6 +30,11 @@ def finish_reason(stop_reason: Any) -> str:
     return _FINISH_OF_STOP.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
 
 
-def stop_reason(finish: Any) -> str:
-    """The Anthropic word for an OpenAI finish reason; unknown ones count as a natural end."""
+def stop_reason(finish: Any, *, called: bool = False, refused: bool = False) -> str:
+    """The Anthropic word for an OpenAI finish reason; unknown ones count as a natural end.
+
+    OpenAI's format says `stop` also after a call of the one tool that was asked for, and after a refusal in words.
+    """
+    if finish == "stop" and (called or refused):
+        return "tool_use" if called else "refusal"
     return _STOP_OF_FINISH.get(finish, "end_turn") if isinstance(finish, str) else "end_turn"

@@ -243,7 +243,15 @@ class ClaudeChatValidator(ChatValidator):
         "logprobs": FieldRule(type="boolean", enum=(False,)),
     }
     roles: ClassVar[frozenset[str]] = frozenset({"system", "developer", "user", "assistant", "tool"})
-    parts: ClassVar[frozenset[str]] = frozenset({"text", "image_url"})
+    parts: ClassVar[frozenset[str]] = frozenset({"text", "image_url", "refusal"})
+    # What has a place in the Messages format, by the role of the message.
+    parts_of_role: ClassVar[Mapping[str, frozenset[str]]] = {
+        "system": frozenset({"text"}),
+        "developer": frozenset({"text"}),
+        "user": frozenset({"text", "image_url"}),
+        "assistant": frozenset({"text", "refusal"}),
+        "tool": frozenset({"text", "image_url"}),
+    }
     unsupported: ClassVar[frozenset[str]] = frozenset(
         {"audio", "functions", "function_call", "modalities", "prediction", "web_search_options"}
     )
@@ -264,12 +272,32 @@ class ClaudeChatValidator(ChatValidator):
         require(body, "max_tokens")
         super().check_max_output(body, model)
 
+    def check_message(self, message: JsonObject, place: str) -> None:
+        super().check_message(message, place)
+        role, content = message["role"], message.get("content")
+        allowed = self.parts_of_role[role]
+        for index, part in enumerate(content if isinstance(content, list) else []):
+            if part["type"] not in allowed:
+                where = f"{place}.content[{index}].type"
+                raise invalid(
+                    where,
+                    f"`{where}` must be {' or '.join(sorted(allowed))} in a message of role {role}, "
+                    f"found {part['type'][:40]!r}.",
+                )
+        if not isinstance(message.get("refusal") or "", str):
+            raise invalid(f"{place}.refusal", f"`{place}.refusal` must be a string.")
+        for name in ("function_call", "audio"):
+            if message.get(name) is not None:
+                raise invalid(f"{place}.{name}", f"`{place}.{name}` is not supported by this model.")
+
     def check_part(self, part: Any, place: str) -> None:
         super().check_part(part, place)
         if part["type"] not in self.parts:
             raise invalid(
                 f"{place}.type", f"`{place}.type` must be text or image_url, found {part['type'][:40]!r}."
             )
+        if part["type"] == "refusal" and not isinstance(part.get("refusal"), str):
+            raise invalid(f"{place}.refusal", f"`{place}.refusal` must be a string.")
         if part["type"] == "image_url":
             read_image_url(part["image_url"]["url"], f"{place}.image_url.url")
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -180,6 +181,48 @@ def test_a_caller_who_leaves_stops_the_upstream_at_once_and_pays_nothing(
             assert [row["reason"] for row in await d.rows(customer)] == ["topup", "hold", "release"]
 
     asyncio.run(main())
+
+
+@MODELS
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_upstream_hears_within_milliseconds_that_the_caller_has_left(
+    deploy: Any, wait_for: Any, model: str, stream: bool
+) -> None:
+    """The quickest of some tries, since all run on one machine that may be busy; a wait anywhere would slow all."""
+
+    async def main() -> None:
+        async with deploy() as d:
+            customer = await d.customer("100")
+            url = f"{d.gateway.chat_url}/chat/completions"
+            pause = "gap_ms=5000" if stream else "ttft_ms=20000"
+            taken = []
+            for turn in range(5):
+                body = streaming(model, f"{SCRIPT};{pause};in=1000;out=10")
+                content = f"[[wb:leave{turn};{SCRIPT};{pause}]]"
+                body = {**body, "stream": stream, "messages": [{"role": "user", "content": content}]}
+                if not stream:
+                    del body["stream"]
+                calling = asyncio.create_task(d.session.post(url, json=body, headers=customer.headers))
+                await wait_for(partial(journal_of, d, f"leave{turn}"))
+                if stream:
+                    response = await calling
+                    assert await response.content.readline()
+                left = time.monotonic_ns()
+                if stream:
+                    response.close()
+                else:
+                    calling.cancel()
+                entry = await wait_for(partial(journal_of, d, f"leave{turn}", "caller_left"), 2.0)
+                taken.append((entry["caller_left_ns"] - left) / 1e6)
+            assert min(taken) < 50
+
+    asyncio.run(main())
+
+
+async def journal_of(d: Any, call: str, ending: str | None = None) -> Any:
+    """What the provider noted of a call, once it has noted it, or once it has noted its ending."""
+    entries = await d.journal(call)
+    return entries[0] if entries and ending in (None, entries[0]["ending"]) else None
 
 
 def test_a_caller_who_leaves_an_unstreamed_call_stops_the_upstream_too(deploy: Any, wait_for: Any) -> None:
