@@ -15,6 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "python -m venv failed; on Debian: apt-get install python3-venv"; exit 2; }
 	@echo "Setting up $(VENV) (once, about a minute)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m compileall -q weighbridge mock_upstreams reference_gateway defects suites spec loadtests
 	@touch $(STAMP)
 
 run: $(STAMP)  ## judge the embedded reference gateway; options in ARGS

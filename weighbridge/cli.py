@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from weighbridge import __version__, mock_commands, report_commands, target_commands
+from weighbridge.collection import rare_collections
 from weighbridge.engine import Settings
 from weighbridge.errors import ExitCode, WeighbridgeError
 from weighbridge.load.options import load
@@ -96,34 +97,36 @@ def run(
     model: Model = None,
 ) -> None:
     """Judge a deployment; without --target the embedded simulator and reference gateway."""
-    from weighbridge.report.views import ViewPaths
-    from weighbridge.run import resolve_target
-    from weighbridge.run import run as run_options
-    from weighbridge.session import RunOptions
+    with rare_collections():
+        from weighbridge.report.views import ViewPaths
+        from weighbridge.run import resolve_target
+        from weighbridge.run import run as run_options
+        from weighbridge.session import RunOptions
 
-    profiles = tuple(profile or ())
-    options = RunOptions(
-        target=resolve_target(target, profiles, key_env, model),
-        profiles=profiles,
-        selection=Selection(Level(level.value.upper()), tuple(requirement or ()), quick),
-        settings=Settings(
-            concurrency=concurrency,
-            seed=seed,
-            allow_commands=allow_commands,
-            timeout=timeout,
-            explore=explore,
-            max_spend=max_spend,
-        ),
-        require_claim=require_claim,
-        out=out,
-        json_file=json_file,
-        allure=allure,
-        views=ViewPaths(junit=junit, html=html, markdown=markdown, sarif=sarif, badge=badge),
-        baseline=baseline,
-        diff=diff,
-        dry_run=dry_run,
-    )
-    raise typer.Exit(int(run_options(options)))
+        profiles = tuple(profile or ())
+        options = RunOptions(
+            target=resolve_target(target, profiles, key_env, model),
+            profiles=profiles,
+            selection=Selection(Level(level.value.upper()), tuple(requirement or ()), quick),
+            settings=Settings(
+                concurrency=concurrency,
+                seed=seed,
+                allow_commands=allow_commands,
+                timeout=timeout,
+                explore=explore,
+                max_spend=max_spend,
+            ),
+            require_claim=require_claim,
+            out=out,
+            json_file=json_file,
+            allure=allure,
+            views=ViewPaths(junit=junit, html=html, markdown=markdown, sarif=sarif, badge=badge),
+            baseline=baseline,
+            diff=diff,
+            dry_run=dry_run,
+        )
+        code = run_options(options)
+    raise typer.Exit(int(code))
 
 
 @app.command()

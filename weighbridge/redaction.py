@@ -19,6 +19,8 @@ _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie", "set-cookie
 _SCHEME_HEADERS = frozenset({"authorization", "proxy-authorization"})
 #: A cookie shorter than this is no session, and its value would be found inside innocent words.
 _MIN_COOKIE = 8
+#: Characters by which secrets are looked for first; nothing shorter is taken for a secret.
+_BEGINNING = 4
 
 
 def _spellings(secret: str) -> frozenset[str]:
@@ -33,30 +35,47 @@ class Secrets:
 
     def __init__(self, known: frozenset[str] = frozenset()) -> None:
         self._known: set[str] = set()
-        # Longest first: a secret may hold a shorter one, and its rest would stay behind.
-        self._ordered: tuple[tuple[str, bytes], ...] = ()
+        # Keys of one maker begin alike, so few beginnings tell that a text holds none of many keys.
+        self._texts: dict[str, list[str]] = {}
+        self._bytes: dict[bytes, list[bytes]] = {}
         for secret in known:
             self.add(secret)
 
     def add(self, secret: str) -> None:
         """Redact this from now on."""
-        if len(secret) >= 4 and secret not in self._known:
-            self._known |= _spellings(secret)
-            longest = sorted(self._known, key=lambda text: (-len(text), text))
-            self._ordered = tuple((text, text.encode("utf-8", "surrogateescape")) for text in longest)
+        if len(secret) < _BEGINNING or secret in self._known:
+            return
+        for text in _spellings(secret) - self._known:
+            self._known.add(text)
+            self._texts.setdefault(text[:_BEGINNING], []).append(text)
+            raw = text.encode("utf-8", "surrogateescape")
+            self._bytes.setdefault(raw[:_BEGINNING], []).append(raw)
 
     def text(self, text: str) -> str:
         """The text without any secret."""
-        for secret, _ in self._ordered:
-            if secret in text:
-                text = text.replace(secret, MARK)
+        held = [
+            secret
+            for beginning, secrets in self._texts.items()
+            if beginning in text
+            for secret in secrets
+            if secret in text
+        ]
+        # Longest first: a secret may hold a shorter one, and its rest would stay behind.
+        for secret in sorted(held, key=len, reverse=True):
+            text = text.replace(secret, MARK)
         return text
 
     def data(self, data: bytes) -> bytes:
         """The bytes without any secret."""
-        for _, raw in self._ordered:
-            if raw in data:
-                data = data.replace(raw, MARK.encode())
+        held = [
+            secret
+            for beginning, secrets in self._bytes.items()
+            if beginning in data
+            for secret in secrets
+            if secret in data
+        ]
+        for secret in sorted(held, key=len, reverse=True):
+            data = data.replace(secret, MARK.encode())
         return data
 
     def headers(self, headers: Headers) -> Headers:

@@ -16,7 +16,6 @@ import pytest
 from weighbridge.errors import ExitCode, UnreachableError, UsageError
 from weighbridge.locate import folder
 from weighbridge.plugin import RunPlugin, attach_probe_fixtures
-from weighbridge.rehearsal import estimate_lines, refuse_dear
 from weighbridge.report.console import Console, summary_lines
 from weighbridge.report.document import require_file, require_folder
 from weighbridge.session import RunOptions, RunSession
@@ -54,6 +53,12 @@ def resolve_target(
     return from_url(text, key=key, model=model, profiles=profiles)
 
 
+#: Parts of pytest that would work for every check, and have nothing to do in a run.
+_UNUSED_PLUGINS = (
+    "capture", "doctest", "pastebin", "setuponly", "setupplan", "skipping", "stepwise", "subtests", "unittest", "warnings",
+)  # fmt: skip
+
+
 def _pytest_arguments(options: RunOptions, scratch: Path) -> list[str]:
     ini = scratch / "pytest.ini"
     ini.write_text("[pytest]\n", encoding="utf-8")
@@ -64,6 +69,8 @@ def _pytest_arguments(options: RunOptions, scratch: Path) -> list[str]:
         f"--rootdir={suites}",
         f"--confcutdir={suites}",
         "--import-mode=importlib",
+        # Checks speak through `judge`; rewriting the asserts of all suites would cost more than to run them.
+        "--assert=plain",
         "-p", "no:cacheprovider",
         "-p", "no:terminal",
         # Each of them collects garbage several times; a run holds much, and none of it in cycles.
@@ -71,6 +78,8 @@ def _pytest_arguments(options: RunOptions, scratch: Path) -> list[str]:
         "-p", "no:threadexception",
         "-p", "no:faulthandler",
         "-p", "no:logging",
+        # Nothing in the suites prints, warns, is marked to be skipped or wants a folder of its own.
+        *(f"-pno:{name}" for name in _UNUSED_PLUGINS),
     ]  # fmt: skip
     if options.allure is not None:
         try:
@@ -105,6 +114,8 @@ def run(options: RunOptions) -> ExitCode:
     session = RunSession(options)
     limit = options.settings.max_spend
     if options.dry_run or limit is not None:
+        from weighbridge.rehearsal import estimate_lines, refuse_dear
+
         found = session.estimate()
         if options.dry_run:
             for line in estimate_lines(found):

@@ -146,16 +146,18 @@ class RunSession:
 
         names = self.probes(checks)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            self.evidence = runner.run(self._gather(names, progress))
+            runner.run(self._gather(names, progress))
+        assert self.evidence is not None  # noqa: S101 - set by the coroutine that ended well
         return self.evidence
 
-    async def _gather(self, names: Sequence[str], progress: Progress | None) -> Evidence:
+    async def _gather(self, names: Sequence[str], progress: Progress | None) -> None:
+        """Sets `evidence`. As a result, Python would spell all of it out when the runner takes its signal handler back."""
         async with self._reach() as target:
             self.target = target
             assert self.plan is not None  # noqa: S101 - set by the constructor
             evidence = await gather(target, names, self.plan.surfaces, self.options.settings, progress)
             # What was made at the embedded gateway goes when it goes.
-            return evidence if self.options.target is not None else replace(evidence, made=())
+            self.evidence = evidence if self.options.target is not None else replace(evidence, made=())
 
     @asynccontextmanager
     async def _reach(self) -> AsyncIterator[Target]:

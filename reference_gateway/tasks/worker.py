@@ -23,6 +23,9 @@ _STORAGE_PAUSE_S: Final = 0.1
 _LONGEST_STORAGE_PAUSE_S: Final = 5.0
 _DOWNLOAD_ATTEMPTS: Final = 3
 _DOWNLOAD_PAUSE_S: Final = 0.2
+#: A job that takes long is looked at less often: after a tenth of its age, and at most so many intervals.
+_STRETCH: Final = 0.1
+_MOST_STRETCHED: Final = 10
 _FAILURES: Final[Mapping[TaskFailureCode, str]] = {
     TaskFailureCode.MODERATED: "The request was refused by content moderation; nothing was charged.",
     TaskFailureCode.PROVIDER_FAILED: "The provider failed to make the result; nothing was charged.",
@@ -143,8 +146,11 @@ class TaskWorker:
         await _kept(lambda: self._outcomes.completed(task, output))
 
     async def _ended(self, task: Task, job_id: str) -> Job:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while True:
-            await asyncio.sleep(self._poll_interval_s)
+            stretched = min((clock() - began) * _STRETCH, self._poll_interval_s * _MOST_STRETCHED)
+            await asyncio.sleep(max(self._poll_interval_s, stretched))
             try:
                 job = await self._media.poll(job_id)
             except MediaError as error:
