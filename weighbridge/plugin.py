@@ -84,6 +84,12 @@ class RunPlugin:
         return Judge(self.evidence.facts)
 
     @pytest.hookimpl
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Where pytest's own terminal is off, nobody reads the source that it would look up for each outcome."""
+        if not config.pluginmanager.hasplugin("terminal"):
+            config.option.tbstyle = "native"
+
+    @pytest.hookimpl
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep the checks that the plan wants; leave ordinary tests alone."""
         root = folder("suites")
