@@ -8,8 +8,9 @@
     dialect      what a stream says, and whether it is whole; chat and messages are the two dialects
     sse          bytes to events
     recorder     counters, sampled records, the watch over the client's own event loop
+    workers      figures of worker processes on their way to the master: complete, or named as missing
 
-Only `locustfile` and `users` import locust (which patches the process); the rest can be driven by any
+Only `locustfile`, `users` and `workers` import locust (which patches the process); the rest can be driven by any
 gevent program. `weighbridge load` runs it as a child process; `locust -f loadtests/locustfile.py` works
 too, and takes its target from WEIGHBRIDGE_TARGET.
 """

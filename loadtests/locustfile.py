@@ -20,7 +20,7 @@ from typing import Any
 import gevent
 from locust import events
 from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
 # The folder may lie in a checkout or inside an installed wheel, so the package is registered by its place.
 _HERE = Path(__file__).resolve().parent
@@ -37,18 +37,16 @@ from loadtests.settings import plan_from_variables  # noqa: E402 - as above
 from loadtests.streaming import Calls  # noqa: E402 - as above
 from loadtests.users import ArrivalUser, GatewayUser, shape_of, users_of  # noqa: E402 - as above
 from loadtests.web_page import add_page  # noqa: E402 - as above
-from weighbridge.errors import WeighbridgeError  # noqa: E402 - as above
+from loadtests.workers import Master, Worker  # noqa: E402 - as above
+from weighbridge.errors import ExitCode, WeighbridgeError  # noqa: E402 - as above
 from weighbridge.load.figures import Figures, Tally  # noqa: E402 - as above
 from weighbridge.load.plan import PLAN_VARIABLE, LoadPlan  # noqa: E402 - as above
 from weighbridge.load.show import figure_lines  # noqa: E402 - as above
-from weighbridge.load.trust import check  # noqa: E402 - as above
+from weighbridge.load.trust import Trust, check  # noqa: E402 - as above
 
 _PROGRESS_S = 0.5
 #: How long a process that lost its parent may take to end by itself.
 _ORPHAN_S = 5.0
-#: Beyond the time for running calls, workers get this long for their last report.
-_LAST_REPORT_S = 10.0
-_FIELD = "weighbridge"
 
 
 def _plan() -> tuple[LoadPlan, bool]:
@@ -72,90 +70,100 @@ class Load:
         self.recorder = Recorder(
             warm_up=plan.warm_up, sample=plan.sample, keep_failed=plan.keep_failed, slice_s=plan.slice_s
         )
-        self.merged = Tally()
-        self.told: dict[str, dict[str, Any]] = {}
         self._lifeline: Any = None
         GatewayUser.calls = ArrivalUser.calls = Calls(plan, self.recorder)
         hooks: Any = environment.events  # locust leaves add_listener untyped
         hooks.test_start.add_listener(self._start)
         hooks.test_stopping.add_listener(self._stopping)
         hooks.quitting.add_listener(self._quitting)
-        if isinstance(environment.runner, WorkerRunner):
+        self.worker = (
+            Worker(environment.runner, self.recorder)
+            if isinstance(environment.runner, WorkerRunner)
+            else None
+        )
+        self.master = Master(environment.runner) if isinstance(environment.runner, MasterRunner) else None
+        if self.worker is not None:
             hooks.report_to_master.add_listener(self._report)
         else:
             hooks.worker_report.add_listener(self._reported)
+            hooks.worker_connect.add_listener(self._joined)
             hooks.quit.add_listener(self._quit)
             if child:
                 gevent.spawn(self._progress)
             if environment.web_ui is not None:
                 add_page(environment, plan, self.figures)
+        hooks.test_stop.add_listener(self._stopped)
         if child:
             self._lifeline = gevent.get_hub().loop.io(sys.stdin.fileno(), 1)
             self._lifeline.start(self._parent_gone)
 
-    def figures(self) -> Figures:
-        """The figures so far."""
+    def figures(self) -> tuple[Figures, Trust]:
+        """The figures so far, and whether they can be trusted."""
         self.recorder.fold()
-        return Figures.of(self._all())
+        figures = Figures.of(self._all())
+        if self.master is None:
+            return figures, check(figures)
+        return figures, check(figures, missing=self.master.missing(), processes=self.master.workers)
 
+    def _all(self) -> Tally:
+        return self.recorder.tally if self.master is None else self.master.tally()
+
+    # ---------------------------------------------------------------- from begin to end
     def _start(self, **_: Any) -> None:
         # What exists by now stays for the whole run; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        if not self.child and not isinstance(self.environment.runner, WorkerRunner):
-            # In the web UI a test may follow a test.
-            self.merged = Tally()
+        # In the web UI a test may follow a test.
+        self.recorder.tally.take()
+        if self.master is not None:
+            self.master.begin()
+        if self.worker is not None:
+            self.worker.begin()
         self.recorder.begin()
 
     def _stopping(self, **_: Any) -> None:
         self.recorder.end()
 
+    def _stopped(self, **_: Any) -> None:
+        if self.worker is not None:
+            self.worker.stopped()
+        if self.master is not None:
+            self.master.gather()
+
     def _quitting(self, **_: Any) -> None:
-        self.recorder.end()
+        runner: Any = self.environment.runner
         # Gates are judged from the figures by whoever asked for them; failed calls are figures, no error of ours.
-        self.environment.process_exit_code = 0
+        code = ExitCode.OK
+        if self.master is not None:
+            if runner.state in {STATE_SPAWNING, STATE_RUNNING}:
+                runner.quit()
+            if self.master.missing() and not self.child:
+                code = ExitCode.INVALID_MEASUREMENT
+        if self.worker is not None and not self.worker.hand_in():
+            sys.stderr.write(
+                "weighbridge: the master did not take the figures of this worker; they are lost\n"
+            )
+            code = ExitCode.INVALID_MEASUREMENT
+        self.recorder.end()
+        self.environment.process_exit_code = int(code)
         if self.child:
             self.recorder.write(Path(self.plan.folder))
-            if isinstance(self.environment.runner, WorkerRunner):
-                self._hand_over()
-        if isinstance(self.environment.runner, MasterRunner):
-            self._gather(self.environment.runner)
-
-    def _gather(self, runner: Any) -> None:
-        """Let the workers end and report first: locust's own master waits half a second for them, whatever they do."""
-        runner.send_message("quit")
-        bound = (self.environment.stop_timeout or 0) + _LAST_REPORT_S
-        with gevent.Timeout(bound, exception=False):
-            # All that are known, since one that is late with its heartbeat is not counted and still has figures.
-            while len(runner.clients):
-                gevent.sleep(0.05)
+            if self.worker is not None:
+                self.worker.collect()
+                self._hand_over(self.worker.whole)
 
     # ---------------------------------------------------------------- worker and master
     def _report(self, data: dict[str, Any], **_: Any) -> None:
-        self.recorder.fold()
-        # A child hands over its figures in a file of its own; what it tells the master is for the progress alone.
-        data[_FIELD] = self.recorder.tally.as_json() if self.child else self.recorder.tally.take()
+        if self.worker is not None:
+            self.worker.report(data)
 
     def _reported(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
-        if _FIELD not in data:
-            return
-        if self.child:
-            self.told[client_id] = data[_FIELD]
-            self.merged = Tally()
-            for told in self.told.values():
-                self.merged.merge(told)
-        else:
-            self.merged.merge(data[_FIELD])
+        if self.master is not None:
+            self.master.reported(client_id, data)
 
-    def _all(self) -> Tally:
-        return self.merged if isinstance(self.environment.runner, MasterRunner) else self.recorder.tally
-
-    def _hand_over(self) -> None:
-        """Write this process's figures for the parent; the last thing that a client process does."""
-        path = Path(self.plan.folder) / f"figures-{os.getpid()}.json"
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(self.recorder.tally.as_json()), encoding="utf-8")
-        part.replace(path)
+    def _joined(self, client_id: str, **_: Any) -> None:
+        if self.master is not None:
+            self.master.joined(client_id)
 
     # ---------------------------------------------------------------- towards the parent
     def _progress(self) -> None:
@@ -177,16 +185,22 @@ class Load:
             sys.stdout.write(json.dumps({"progress": line}) + "\n")
             sys.stdout.flush()
 
+    def _hand_over(self, tally: Tally) -> None:
+        """Write this process's figures for the parent; the last thing that a client process does."""
+        path = Path(self.plan.folder) / f"figures-{os.getpid()}.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(tally.as_json()), encoding="utf-8")
+        part.replace(path)
+
     def _quit(self, **_: Any) -> None:
         self.recorder.fold()
-        tally = self._all()
-        if not self.child:
-            figures = Figures.of(tally)
-            for text in [*figure_lines(figures), check(figures).statement]:
-                sys.stdout.write(text + "\n")
+        if self.child:
+            if self.master is None:
+                self._hand_over(self.recorder.tally)
             return
-        if not isinstance(self.environment.runner, MasterRunner):
-            self._hand_over()
+        figures, trust = self.figures()
+        for text in [*figure_lines(figures), trust.statement]:
+            sys.stdout.write(text + "\n")
 
     def _parent_gone(self) -> None:
         if os.read(sys.stdin.fileno(), 4096):

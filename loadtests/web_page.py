@@ -10,24 +10,24 @@ from locust.env import Environment
 from weighbridge.load.figures import Figures
 from weighbridge.load.page import live_page
 from weighbridge.load.plan import LoadPlan
-from weighbridge.load.trust import check
+from weighbridge.load.trust import Trust
 
 PATH = "/weighbridge"
 
 
-def add_page(environment: Environment, plan: LoadPlan, figures: Callable[[], Figures]) -> None:
+def add_page(environment: Environment, plan: LoadPlan, figures: Callable[[], tuple[Figures, Trust]]) -> None:
     """Serve the page; it renews itself while the load lasts.
 
     Args:
         environment: with a web UI.
         plan: what is loaded.
-        figures: the figures so far.
+        figures: the figures so far, and whether they can be trusted.
     """
     web: Any = environment.web_ui
 
     def page() -> str:
-        now = figures()
-        return live_page(plan, now, check(now), running=_running(environment), back="/")
+        now, trust = figures()
+        return live_page(plan, now, trust, running=_running(environment), back="/")
 
     web.app.add_url_rule(PATH, "weighbridge", web.auth_required_if_enabled(page))
 

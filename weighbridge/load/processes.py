@@ -192,7 +192,7 @@ async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Tally:
         ):
             await _follow(process, progress)
             code = await process.wait()
-            await _handed_over(scratch, plan.processes)
+            await _handed_over(scratch, plan.processes, process.pid)
     except TimeoutError:
         raise HarnessError(
             f"the load client did not end within {math.ceil(bound)} s: {_last_words(log)}"
@@ -208,11 +208,19 @@ async def run_locust(plan: LoadPlan, crowd: Crowd, progress: Progress) -> Tally:
     return merged
 
 
-async def _handed_over(scratch: Path, processes: int) -> None:
+async def _handed_over(scratch: Path, processes: int, group: int) -> None:
     """Wait (bounded) for workers that are still ending while locust's master has already left."""
     deadline = time.monotonic() + DRAIN_S + _END_S
-    while len(_handed_in(scratch)) < processes and time.monotonic() < deadline:  # noqa: ASYNC110 - other processes' files
+    while len(_handed_in(scratch)) < processes and _lives(group) and time.monotonic() < deadline:  # noqa: ASYNC110 - other processes' files
         await asyncio.sleep(_LOOK_S)
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _handed_in(scratch: Path) -> list[Path]:

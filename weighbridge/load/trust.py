@@ -8,7 +8,7 @@ value is not well above these delays is named as not to be trusted, and so is on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from weighbridge.load.figures import LAG, SCHEDULE, TRUE_LAG, Figures
@@ -91,13 +91,17 @@ def _late(figures: Figures, true_lag: Histogram) -> Iterator[tuple[tuple[str, ..
                 yield names, f"{late} is more than {part:.0%} of {', '.join(names)}"
 
 
-def check(figures: Figures, direct: Figures | None = None) -> Trust:
-    """Judge the client by its delays and its use of the processor.
+def check(
+    figures: Figures, direct: Figures | None = None, *, missing: Sequence[str] = (), processes: int = 0
+) -> Trust:
+    """Judge the client by its delays, its use of the processor, and whether all of it is there.
 
     Args:
         figures: of the load.
         direct: of the baseline in the same run: there the simulator's stamps reach the client as they were made,
             so its true lag stands for the client of both.
+        missing: client processes that did not hand in their figures.
+        processes: how many there are.
     """
     lag = figures.histograms[LAG]
     busiest = figures.busiest
@@ -107,6 +111,9 @@ def check(figures: Figures, direct: Figures | None = None) -> Trust:
     elif busiest is not None and busiest > MAX_CPU_SHARE:
         why = f"the client used {busiest:.0%} of its core; use fewer --users or more --processes"
         found = [(_STAMPED, why), *found]
+    if missing:
+        why = f"figures of {len(missing)} of {processes} client processes are missing ({', '.join(missing)})"
+        found = [(("every count", "every rate", *_STAMPED), why), *found]
     return Trust(
         tuple(dict.fromkeys(name for names, _ in found for name in names)),
         tuple(reason for _, reason in found),
