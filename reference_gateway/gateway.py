@@ -141,7 +141,7 @@ class Gateway:
         storage = parts.media_storage(folder / "media", config.media.result_bytes)
         worker = parts.task_worker(
             store,
-            parts.task_outcomes(store),
+            parts.task_outcomes(store, self._watch.metrics.task_ended),
             media,
             storage,
             config.task_poll_interval_s,

@@ -57,6 +57,12 @@ class Metrics:
             "gateway_unpriced", "Complete replies that came without usage and were charged nothing", "model"
         )
         self.tasks = counter("gateway_tasks", "Tasks accepted, by model", "model")
+        self.ended_tasks = counter(
+            "gateway_tasks_ended",
+            "Tasks that ended, by model: completed, or why they failed",
+            "model",
+            "outcome",
+        )
         self.credits = counter("gateway_task_credits", "Credits taken for accepted tasks", "model")
         self.open_streams = Gauge(
             "gateway_open_streams", "Streams being relayed now", ["surface"], registry=self.registry
@@ -68,6 +74,10 @@ class Metrics:
         for kind, count in _kinds(charge.usage):
             if count:
                 self.tokens.labels(charge.model, kind).inc(count)
+
+    def task_ended(self, model: str, outcome: str) -> None:
+        """Count one task that has ended."""
+        self.ended_tasks.labels(model, outcome).inc()
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

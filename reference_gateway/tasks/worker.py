@@ -35,18 +35,23 @@ _log = logging.getLogger(__name__)
 
 
 class TaskOutcomes:
-    """How tasks end: the state and the money in one transaction."""
+    """How tasks end: the state and the money in one transaction. `ended` hears of each end once: model, outcome."""
 
-    def __init__(self, store: TaskStore) -> None:
+    def __init__(
+        self, store: TaskStore, ended: Callable[[str, str], None] = lambda _model, _outcome: None
+    ) -> None:
         self._store = store
+        self._ended = ended
 
     async def completed(self, task: Task, output: TaskOutput) -> None:
         """The result is in our storage and may be shown."""
-        await self._store.complete(task.id, output)
+        if await self._store.complete(task.id, output):
+            self._ended(task.model, "completed")
 
     async def failed(self, task: Task, error: TaskError) -> None:
         """The task failed; the credits come back before anybody can see it."""
-        await self._store.fail(task.id, error, refund=self.refund_on(error))
+        if await self._store.fail(task.id, error, refund=self.refund_on(error)):
+            self._ended(task.model, error.code.name.lower())
 
     def refund_on(self, error: TaskError) -> bool:  # noqa: ARG002 - every failure is refunded, whatever it was
         """Failed and moderated tasks cost nothing (public docs, API Overview, Credits)."""

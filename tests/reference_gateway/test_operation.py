@@ -132,6 +132,27 @@ def test_tasks_and_their_credits_are_counted(deploy: Any) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [("", "completed"), (";outcome=failed", "provider_failed"), (";outcome=moderated", "moderated")],
+)
+def test_how_a_task_ended_is_counted_once(deploy: Any, script: str, outcome: str) -> None:
+    async def main() -> None:
+        async with deploy() as d:
+            customer = await d.task_customer()
+            body = {"model": "gpt-image-2", "prompt": f"[[wb:t{script}]]"}
+            made = await d.submit(customer, "/images/generations", body)
+            await d.finished(customer, made.json["id"])
+            await d.finished(customer, made.json["id"])
+            seen = await scrape(d)
+            ended = {
+                name: value for name, value in seen.items() if name.startswith("gateway_tasks_ended_total{")
+            }
+            assert ended == {f'gateway_tasks_ended_total{{model="gpt-image-2",outcome="{outcome}"}}': 1}
+
+    asyncio.run(main())
+
+
 def test_health_and_readiness_are_on_every_listener(deploy: Any) -> None:
     async def main() -> None:
         async with deploy() as d:

@@ -100,6 +100,30 @@ def test_accounts_and_keys_are_listed_without_secrets(deploy: Any) -> None:
     asyncio.run(main())
 
 
+def test_the_aimlapi_answers_under_its_own_name_in_its_own_words(deploy: Any) -> None:
+    async def main() -> None:
+        async with deploy(listen={"shared": "127.0.0.1:0", "hosts": HOSTS}) as d:
+            port = int(d.gateway.messages_url.rpartition(":")[2])
+            assert d.gateway.aimlapi_url == f"http://ai.example:{port}/v1"
+            customer = await d.aimlapi_customer()
+            url = f"http://127.0.0.1:{port}/v1/chat/completions"
+            body = {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "hi"}]}
+            for host in ("ai.example", "AI.example:80"):
+                answer = await d.send("POST", url, json=body, headers={**customer.headers, "Host": host})
+                assert answer.status == 200, answer.text
+                assert "meta" in answer.json
+                assert "x-inference-id" in answer.headers
+            refused = await d.send("POST", url, json=body, headers={"Host": "ai.example"})
+            assert (refused.status, refused.json["statusCode"]) == (401, 401)
+            # The same path under another name is another surface, where this key is unknown.
+            foreign = await d.send(
+                "POST", url, json=body, headers={**customer.headers, "Host": "chat.example"}
+            )
+            assert (foreign.status, foreign.json["error"]["code"]) == (401, "invalid_key")
+
+    asyncio.run(main())
+
+
 def test_without_a_token_the_operator_api_refuses_everyone(deploy: Any) -> None:
     import aiohttp
 

@@ -130,6 +130,33 @@ def test_headers_that_are_too_large_are_a_431_in_the_envelope(deploy: Any) -> No
     asyncio.run(main())
 
 
+async def too_large(d: Any, url: str, *lines: bytes) -> tuple[int, Any]:
+    """Status and body of the answer to a GET with too much of headers."""
+    port = int(url.split(":")[2].partition("/")[0])
+    answer = await talk(port, b"\r\n".join((b"GET /v1/models HTTP/1.1", b"Host: x", *lines)) + b"\r\n\r\n")
+    return status_of(answer), json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+@pytest.mark.parametrize("surface", ["chat", "messages", "tasks", "aimlapi", "operator"])
+def test_every_surface_refuses_too_much_of_headers_in_its_own_words(deploy: Any, surface: str) -> None:
+    async def main() -> None:
+        async with deploy(limits={"header_bytes": 1024, "headers": 20}) as d:
+            url = getattr(d.gateway, f"{surface}_url")
+            status, body = await too_large(d, url, b"X-Big: " + b"x" * 5000)
+            assert status == (400 if surface == "aimlapi" else 431)
+            if surface == "aimlapi":
+                assert body["statusCode"] == 400
+                assert "1024 bytes" in body["message"]
+            else:
+                assert "1024 bytes" in body["error"]["message"]
+                assert body["error"]["code"] == (20009 if surface == "tasks" else "headers_too_large")
+            status, body = await too_large(d, url, *[b"X-%d: y" % number for number in range(50)])
+            assert status in {400, 431}
+            assert body.get("error") or body["statusCode"] == status
+
+    asyncio.run(main())
+
+
 def test_too_many_headers_are_refused(deploy: Any) -> None:
     async def main() -> None:
         async with deploy(limits={"headers": 20}) as d:
