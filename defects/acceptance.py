@@ -22,7 +22,7 @@ _OLD_OUTPUT_CAP = 4096
 _SHORTEST_ANSWER = 256
 
 
-def _refused(*names: str) -> type[OpenAIChatValidator]:
+def refused(*names: str) -> type[OpenAIChatValidator]:
     """A request model of gpt calls in which some fields may not be sent."""
 
     class Refuses(OpenAIChatValidator):
@@ -181,7 +181,7 @@ DEFECTS = (
         "top-p-refused",
         "`top_p` is refused on gpt models",
         ("CREQ-11", "GPT-02"),
-        lambda: Components(openai_validator=_refused("top_p")),
+        lambda: Components(openai_validator=refused("top_p")),
     ),
     Defect(
         "negative-penalty-refused",

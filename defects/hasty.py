@@ -13,10 +13,10 @@ from reference_gateway.routing import Router
 from reference_gateway.surface import read_body
 from reference_gateway.validation.fields import read_object
 
-_SHAPE = frozenset({Kind.MISSING_FIELD, Kind.INVALID_FIELD})
+SHAPE = frozenset({Kind.MISSING_FIELD, Kind.INVALID_FIELD})
 
 
-async def _screen(
+async def screen(
     body: JsonObject, surface: Surface, shelf: ModelShelf, router: Router, calls: CallService
 ) -> None:
     """Have the whole request screened; what comes of it no longer matters."""
@@ -39,9 +39,9 @@ class HastyChat(ChatSurface):
         try:
             return await super().completions(request)
         except GatewayError as refusal:
-            if refusal.failure.kind in _SHAPE:
+            if refusal.failure.kind in SHAPE:
                 found = read_object(body)
-                await _screen(found, Surface.CHAT, self._shelf, self._router, self._calls)
+                await screen(found, Surface.CHAT, self._shelf, self._router, self._calls)
             raise
 
 
@@ -53,9 +53,9 @@ class HastyMessages(MessagesSurface):
         try:
             return await super().messages(request)
         except GatewayError as refusal:
-            if refusal.failure.kind in _SHAPE:
+            if refusal.failure.kind in SHAPE:
                 found = read_object(body)
-                await _screen(found, Surface.MESSAGES, self._shelf, self._router, self._calls)
+                await screen(found, Surface.MESSAGES, self._shelf, self._router, self._calls)
             raise
 
 

@@ -205,7 +205,7 @@ DEFECTS = (
     Defect(
         "empty-account-served",
         "An account without money is served",
-        ("CERR-402-1", "CERR-402-2"),
+        ("CERR-402-1", "CERR-402-2", "AIML-ERR-05"),
         lambda: Components(ledger=AdmitsEveryone),
     ),
     Defect(

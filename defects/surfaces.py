@@ -66,7 +66,7 @@ class NoBearerForSonnetStreams(MessagesSurface):
         return await super().messages(request)
 
 
-def _as_latin(reply: Reply) -> Reply:
+def as_latin(reply: Reply) -> Reply:
     """Prepares the reply for a log in the charset of the operator's language; raises `UnicodeEncodeError`."""
     json.dumps(reply.body, ensure_ascii=False).encode("latin-1")
     return reply
@@ -76,14 +76,14 @@ class LatinFromOpenAI(ChatReplyFromOpenAI):
     """Stumbles over characters beyond Latin-1 in a reply."""
 
     def translate(self, body: JsonObject) -> Reply:
-        return _as_latin(super().translate(body))
+        return as_latin(super().translate(body))
 
 
 class LatinFromAnthropic(ChatReplyFromAnthropic):
     """Stumbles over characters beyond Latin-1 in a reply."""
 
     def translate(self, body: JsonObject) -> Reply:
-        return _as_latin(super().translate(body))
+        return as_latin(super().translate(body))
 
 
 class SonnetInNativeForm(ChatReplyFromAnthropic):

@@ -151,6 +151,15 @@ def test_a_stream_failed_unless_it_ended_as_its_surface_ends_one(
     assert billing.failed(replace(seen, exchange=replace(seen.exchange, ending=Ending.RESET)))
 
 
+def test_a_call_that_its_provider_refused_proves_nothing_about_a_broken_one() -> None:
+    """No charge is what a refused call costs anyway; a provider that began to answer is judged."""
+    for status, outcome in ((400, Outcome.NOT_VERIFIED), (200, Outcome.MET), (None, Outcome.MET)):
+        seen = _observed(PLAIN, 0)
+        calls = tuple(replace(item, upstream=(post(status=status),)) for item in seen.calls)
+        found = billing.at_most_the_price(replace(seen, calls=calls), COARSE, "charge")
+        assert [finding.outcome for finding in found] == [outcome]
+
+
 STEP = 10**6
 COARSE = RunFacts(rates={MODEL: RATES}, resolution={"chat": STEP})
 COARSE_MESSAGES = replace(COARSE, resolution={"messages": STEP})

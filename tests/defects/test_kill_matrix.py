@@ -4,7 +4,11 @@ import re
 from pathlib import Path
 
 from defects import DEFECTS, VARIANTS
+from defects.one_way import ONE_WAY
+from weighbridge.catalogue import load
+from weighbridge.embed import EMBEDDED_PROFILES
 from weighbridge.kill_matrix import page
+from weighbridge.verdict import Level
 
 PAGE = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 
@@ -19,6 +23,28 @@ def test_every_defect_is_in_the_published_matrix_and_was_killed() -> None:
     """Write it anew with `make kill-matrix`."""
     assert sorted(_ids("Defects")) == sorted(DEFECTS)
     assert "**survived**" not in PAGE.read_text(encoding="utf-8")
+
+
+def _seen_to_fail() -> dict[str, int]:
+    """How many defects broke each requirement, by the published table."""
+    section = PAGE.read_text(encoding="utf-8").partition("## Requirements")[2].partition("\n## ")[0]
+    counts = {}
+    for row, defects in re.findall(r"^\| ([A-Z0-9-]+) \| .* \| ([^|]*) \|$", section, flags=re.MULTILINE):
+        more = re.search(r" and (\d+) more$", defects)
+        counts[row] = len(re.findall(r"`[a-z0-9-]+`", defects)) + (int(more[1]) if more else 0)
+    return counts
+
+
+def test_every_must_row_was_broken_in_two_ways_or_says_why_there_is_only_one() -> None:
+    """The table of exceptions holds those rows and no others, each with a reason."""
+    catalogue = load()
+    profiles = [catalogue.profiles[name] for name in EMBEDDED_PROFILES]
+    must = {row for profile in profiles for row, level in profile.levels.items() if level is Level.MUST}
+    must = {row for row in must if not catalogue.requirements[row].not_checked}
+    seen = _seen_to_fail()
+    assert {row for row in must if seen.get(row, 0) == 0} == set()
+    assert {row for row in must if seen[row] == 1} == set(ONE_WAY)
+    assert all(reason.endswith(".") for reason in ONE_WAY.values())
 
 
 def test_every_variant_is_in_the_published_matrix_and_was_spared() -> None:

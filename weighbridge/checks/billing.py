@@ -392,6 +392,19 @@ def written_at_its_rate(observation: Observation, facts: RunFacts, name: str) ->
     return findings
 
 
+def _unbegun(case: Case) -> Finding | None:
+    """Nothing was there to be charged: no provider began to answer, so that no charge proves nothing."""
+    statuses = [post.status for call in case.calls for post in call.upstream or () if post.is_model_call]
+    if not statuses or any(status is None or status < 400 for status in statuses):
+        return None
+    return Finding(
+        Outcome.NOT_VERIFIED,
+        observed=f"the provider refused the call with {statuses[0]} ({case.label})",
+        evidence=case.evidence,
+        inside_scope=True,
+    )
+
+
 def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
     """A client that left is charged between nothing and the whole price, once."""
     found = cases(observation, name)
@@ -399,6 +412,10 @@ def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> l
         return [found]
     findings = []
     for case in found:
+        unbegun = _unbegun(case)
+        if unbegun is not None:
+            findings.append(unbegun)
+            continue
         expected = expected_price(case, facts)
         findings.append(
             expected

@@ -17,7 +17,7 @@ from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 
 
-def _costly(fault: str, *, after: int, chunks: int) -> Scenario:
+def _costly(fault: str, *, chunks: int, after: int | None = None) -> Scenario:
     """A broken stream with a price, so that a charge for a failure cannot hide in a rounding.
 
     Its pieces come one by one: a client library that reads pieces and the end of the connection at once may
@@ -104,7 +104,7 @@ async def chat_upstream_wire(lab: Lab) -> None:
                 return
         if UNREACHABLE not in lab.missing:
             await _weighed(lab, role, UNREACHABLE, Scenario(), {"group": group})
-        await _weighed(lab, role, NO_DONE, _costly("no_done", after=0, chunks=8), {}, stream=True)
+        await _weighed(lab, role, NO_DONE, _costly("no_done", chunks=8), {}, stream=True)
         if SILENT not in lab.missing:
             group = lab.target.impatient_group
             await _weighed(lab, role, SILENT, Scenario(fault="stall"), {"group": group} if group else {})
