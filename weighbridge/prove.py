@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ from weighbridge.suite import Check, judge_directly, load_checks
 from weighbridge.verdict import Level, Outcome, Verdict
 
 CLEAN = "clean"
+#: Probes that a wired target leaves out, since its usage is scripted, and what they may spend on an account of ours.
+_UNSCRIPTED = frozenset({"chat_real_money"})
+_SPEND_USD = 100.0
 #: What a check finds of a gateway that breaks its row; an accepted alternative is a finding as well.
 _BITTEN = frozenset({Outcome.BROKEN, Outcome.ALTERNATIVE})
 
@@ -88,11 +91,32 @@ def _directed(plan: Plan) -> list[Check]:
 
 
 async def _evidence(
-    simulator_url: str, components: Components | None, plan: Plan, checks: Sequence[Check]
+    simulator_url: str,
+    components: Components | None,
+    plan: Plan,
+    checks: Sequence[Check],
+    unscripted: Sequence[str],
 ) -> Evidence:
+    """What all probes see; those that want a provider that nobody scripts take the gateway for a stranger's."""
     probes = [name for check in checks for name in check.probes]
     async with gateway_on(simulator_url, components) as pair:
-        return await gather(pair.target, probes, plan.surfaces, Settings())
+        evidence = await gather(pair.target, probes, plan.surfaces, Settings())
+        if not unscripted:
+            return evidence
+        stranger = replace(pair.target, simulator=None)
+        more = await gather(stranger, unscripted, plan.surfaces, Settings(max_spend=_SPEND_USD))
+    return replace(evidence, observations={**evidence.observations, **more.observations})
+
+
+def _unscripted(checks: Sequence[Check], requirements: tuple[str, ...], kind: str) -> list[str]:
+    """Probes for strangers' providers that judge a row of the defect; a minute for all, were they always run."""
+    found = {
+        name
+        for check in checks
+        for name in check.probes
+        if name in _UNSCRIPTED and (kind == CLEAN or set(check.binding.ids) & set(requirements))
+    }
+    return sorted(found)
 
 
 def _judge(evidence: Evidence, plan: Plan, checks: Sequence[Check]) -> Judgement:
@@ -114,7 +138,8 @@ async def _prove_one(
     plan = _plan(_surfaces(requirements))
     checks = _directed(plan)
     try:
-        evidence = await _evidence(simulator_url, components, plan, checks)
+        unscripted = _unscripted(checks, requirements, kind)
+        evidence = await _evidence(simulator_url, components, plan, checks, unscripted)
     except WeighbridgeError as error:
         return Proof(id_, title, kind, requirements, {}, (), time.monotonic() - began, stopped=str(error))
     judgement = _judge(evidence, plan, checks)

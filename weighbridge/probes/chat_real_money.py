@@ -6,12 +6,16 @@ which is sent only within the operator's `--max-spend`.
 
 from __future__ import annotations
 
+from weighbridge.evidence import Call
 from weighbridge.lab import Lab, probe
+from weighbridge.usage import reported_usage
 
 #: What asks for money beyond a few cents needs the operator's word.
 SPEND_GUARD = "--max-spend"
 #: About a token for every two bytes in all tokenizers known; what counts is what the reply reports.
-LONG_PROMPTS = {"real-below": " a" * 262_000, "real-above": " a" * 292_000}
+_PIECE, _BELOW, _ABOVE = " a", 262_000, 292_000
+#: The longer prompt is sized by the count of the shorter one, for those who count characters; up to this factor.
+_MOST_STRETCH = 4.0
 
 
 @probe("chat", needs=("balance", "rates"))
@@ -26,17 +30,21 @@ async def chat_real_money(lab: Lab) -> None:
         await _charged(lab, role, "real-charge", "Name the months of the year.")
         if not role.startswith("openai"):
             continue
-        for situation, prompt in LONG_PROMPTS.items():
-            if lab.shared.max_spend is None:
-                lab.miss(situation, SPEND_GUARD)
-            else:
-                await _charged(lab, role, situation, prompt)
+        if lab.shared.max_spend is None:
+            lab.miss("real-below", SPEND_GUARD)
+            lab.miss("real-above", SPEND_GUARD)
+            continue
+        below = reported_usage(await _charged(lab, role, "real-below", _PIECE * _BELOW))
+        stretch = _BELOW / below[0] if below is not None and below[0] else 1.0
+        pieces = int(_ABOVE * min(max(stretch, 1.0), _MOST_STRETCH))
+        await _charged(lab, role, "real-above", _PIECE * pieces)
 
 
-async def _charged(lab: Lab, role: str, situation: str, prompt: str) -> None:
+async def _charged(lab: Lab, role: str, situation: str, prompt: str) -> Call:
     async with lab.alone("chat") as who:
         label = f"{situation}/{role}"
         before = await lab.money(who, label, "before")
         call = await lab.chat(role, situation, who, prompt=prompt)
         changed = None if before is None else (lambda amount: amount != before)
         await lab.money(who, label, "after", after=call, expect=changed)
+        return call
