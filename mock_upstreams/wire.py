@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from email.utils import formatdate
 from typing import Final
 
@@ -145,6 +145,13 @@ class Wire:
         if self._transport.is_closing():
             raise CallerLeft
         self._transport.write(data)
+
+    def writer(self) -> Callable[[bytes], None] | None:
+        """What writes, for use in this turn of the loop; None if the reader is too slow."""
+        transport = self._transport
+        if transport.is_closing():
+            raise CallerLeft
+        return transport.write if transport.get_write_buffer_size() <= HIGH_WATER else None
 
     def write_all(self, writes: Iterable[bytes]) -> None:
         is_closing, write = self._transport.is_closing, self._transport.write
