@@ -5,7 +5,6 @@ import hashlib
 import random
 import time
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -27,6 +26,7 @@ from mock_upstreams.faults import CHAT, JOBS, MESSAGES, OTHER, RESPONSES
 from mock_upstreams.journal import Entry
 from mock_upstreams.library import HEADER, MODEL_PREFIX, Asked, Library
 from mock_upstreams.media import PROMPT_FIELDS, Job, Jobs, file_document, job_document, read_submission
+from mock_upstreams.numbers import CallNumbers
 from mock_upstreams.openai_requests import read_chat
 from mock_upstreams.pacing import AT_ONCE, Pace
 from mock_upstreams.plans import Document, Kind, Plan, StreamParts, document_plan, json_document
@@ -46,7 +46,6 @@ from mock_upstreams.stream_faults import faulty_stream
 _SURFACES: Final = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "submit": JOBS}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _NO_CACHE: Final = CacheUse()
-_MAX_COUNTED_IDS: Final = 65_536
 _MODELS_CREATED: Final = 1_767_225_600
 
 
@@ -87,9 +86,9 @@ class Providers:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self._config = config
-        self._random = random.Random(config.seed)  # noqa: S311 - ids need to differ, not to be secret
-        self._calls_of: OrderedDict[str, int] = OrderedDict()
-        self._quotas = Quotas()
+        self._random = random.Random(_seed(config))  # noqa: S311 - ids need to differ, not to be secret
+        self.numbers = CallNumbers()
+        self.quotas = Quotas()
         self.callbacks: Callbacks | None = None
         self.library = Library() if config.scenarios is None else load_library(config.scenarios)
         self.replay = None if config.replay is None else Replay.of_file(config.replay, config.replay_speed)
@@ -144,10 +143,7 @@ class Providers:
         if name is None:
             digits = f"{self._random.getrandbits(128):032x}"
         else:
-            number = self._calls_of.pop(name, 0) + 1
-            self._calls_of[name] = number
-            if len(self._calls_of) > _MAX_COUNTED_IDS:
-                self._calls_of.popitem(last=False)
+            number = self.numbers.next(name)
             source = f"{self._config.seed}\0{name}\0{number}".encode()
             digits = hashlib.blake2b(source, digest_size=16).hexdigest()
         clock = self._config.clock
@@ -161,9 +157,9 @@ class Providers:
         self.responses.clear()
         self.jobs.clear()
         self.library.reset()
-        self._quotas.clear()
-        self._calls_of.clear()
-        self._random.seed(self._config.seed)
+        self.quotas.clear()
+        self.numbers.clear()
+        self._random.seed(_seed(self._config))
 
     @staticmethod
     def _admit(received: Received) -> None:
@@ -191,7 +187,7 @@ class Providers:
         if scenario.fault in INSTEAD_OF_REPLY:
             return self._replacement(received, scenario, identity, streamed=call.stream)
         if scenario.requests_per_minute is not None or scenario.tokens_per_minute is not None:
-            self._quotas.admit(
+            self.quotas.admit(
                 scenario,
                 dialect.provider,
                 received.credential or "",
@@ -381,6 +377,11 @@ class Providers:
                 now=time.monotonic(),
             )
         )
+
+
+def _seed(config: SimulatorConfig) -> int | str:
+    """Ids of calls without one differ between workers."""
+    return config.seed if config.worker is None else f"{config.seed}:{config.worker}"
 
 
 def _delay_s(received: Received, scenario: Scenario) -> float:

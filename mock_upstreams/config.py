@@ -37,7 +37,9 @@ class SimulatorConfig:
 
     `replay` is the path of a recording: calls then get the recorded answers, `replay_speed` times as fast (0: without
     any wait), and nothing else. With `tls_cert` (and `tls_key`, if it is not in the same file) the main port speaks
-    TLS. `listeners` are opened beside it. `shares_port` lets other processes listen at the same port.
+    TLS. `listeners` are opened beside it.
+    For one of several workers: `worker` is its number; it shares its port with the others, answers the control API at
+    the Unix socket `control_socket`, and hands what comes for it at its port to `control_url`.
     """
 
     host: str = "127.0.0.1"
@@ -63,5 +65,7 @@ class SimulatorConfig:
     tls_cert: str | None = None
     tls_key: str | None = None
     listeners: tuple[ListenerPlan, ...] = ()
-    shares_port: bool = False
+    worker: int | None = None
+    control_socket: str | None = None
+    control_url: str | None = None
     models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4", "claude-opus-4-8", "claude-sonnet-4-6")

@@ -107,12 +107,27 @@ class Outage:
     number: int = 0
 
 
-@dataclass(slots=True)
-class _Turn:
-    """How often a scenario has been used for one id, and since when."""
+class Turns:
+    """How often each scenario has been used for one id, and since when; bounded, the oldest is forgotten."""
 
-    first: float
-    count: int = 0
+    def __init__(self) -> None:
+        self._turns: OrderedDict[tuple[str, str, str], tuple[int, float]] = OrderedDict()
+
+    def next(self, key: tuple[str, str, str], now: float) -> tuple[int, float]:
+        """The number of this use, from 1, and the time of the first; the key is operation, scenario and id."""
+        count, first = self._turns.get(key, (0, now))
+        self._turns[key] = count + 1, first
+        if len(self._turns) > _MAX_TURNS:
+            self._turns.popitem(last=False)
+        return count + 1, first
+
+    def forget(self, name: str) -> None:
+        """Begin every sequence of one scenario again."""
+        for key in [key for key in self._turns if key[1] == name]:
+            del self._turns[key]
+
+    def clear(self) -> None:
+        self._turns.clear()
 
 
 @dataclass(slots=True)
@@ -125,7 +140,7 @@ class Library:
     bindings: list[Rule] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     _ready: dict[str, Scenario] = field(default_factory=dict)
-    _turns: OrderedDict[tuple[str, str, str], _Turn] = field(default_factory=OrderedDict)
+    turns: Turns = field(default_factory=Turns)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def choose(self, asked: Asked) -> Scenario:
@@ -192,25 +207,18 @@ class Library:
             raise bad_request(f"simulator: {exc}") from None
 
     def _turned(self, stated: Stated, own: Stated, name: str | None, asked: Asked) -> Stated:
-        turn = self._turn((asked.operation, name or "", (asked.token and asked.token.id) or ""), asked.now)
+        count, first = self.turns.next(
+            (asked.operation, name or "", (asked.token and asked.token.id) or ""), asked.now
+        )
         steps = stated.get("sequence")
         if steps is not None:
-            stated = {**stated, **steps[min(turn.count, len(steps)) - 1], **own}
+            stated = {**stated, **steps[min(count, len(steps)) - 1], **own}
         start, end = stated.get("window_ms", (0.0, float("inf")))
-        elapsed_ms = (asked.now - turn.first) * 1000
-        strikes = turn.count <= stated.get("times", turn.count) and start <= elapsed_ms < end
+        elapsed_ms = (asked.now - first) * 1000
+        strikes = count <= stated.get("times", count) and start <= elapsed_ms < end
         if not strikes:
             stated = without_fault(stated)
         return {field: value for field, value in stated.items() if field not in OVER_TIME}
-
-    def _turn(self, key: tuple[str, str, str], now: float) -> _Turn:
-        turn = self._turns.get(key)
-        if turn is None:
-            turn = self._turns[key] = _Turn(now)
-            if len(self._turns) > _MAX_TURNS:
-                self._turns.popitem(last=False)
-        turn.count += 1
-        return turn
 
     # Changes, by a file or the control API
 
@@ -226,7 +234,7 @@ class Library:
         self._ready.pop(name, None)
         if not any(field in stated for field in OVER_TIME):
             self._ready[name] = build(stated, name)
-        self._forget_turns(name)
+        self.turns.forget(name)
 
     def remove(self, name: str) -> bool:
         """Forget a named scenario and all that is bound to it; False if there is none."""
@@ -236,7 +244,7 @@ class Library:
         self._ready.pop(name, None)
         self.bindings = [rule for rule in self.bindings if rule.use != name]
         self.file_rules = tuple(rule for rule in self.file_rules if rule.use != name)
-        self._forget_turns(name)
+        self.turns.forget(name)
         return True
 
     def bind(self, use: str, match: Match) -> Rule:
@@ -270,9 +278,5 @@ class Library:
 
     def reset(self) -> None:
         """Start every sequence over and end every outage; scenarios, rules and bindings stay."""
-        self._turns.clear()
+        self.turns.clear()
         self.outages.clear()
-
-    def _forget_turns(self, name: str) -> None:
-        for key in [key for key in self._turns if key[1] == name]:
-            del self._turns[key]

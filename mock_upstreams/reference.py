@@ -47,7 +47,7 @@ def faults() -> str:
 def settings() -> str:
     defaults = SimulatorConfig(port=DEFAULT_PORT)
     rows = (
-        (f"`{name}`", setting.says, _shown(getattr(defaults, name))) for name, setting in SETTINGS.items()
+        (f"`{name}`", setting.says, _shown(getattr(defaults, name, 1))) for name, setting in SETTINGS.items()
     )
     return _table(("setting", "what for", "default"), rows)
 

@@ -23,6 +23,10 @@ class Refusal(Exception):  # noqa: N818 - an answer that a provider gives, not a
         self.code = code
         self.headers = headers
 
+    def __reduce__(self) -> tuple[type["Refusal"], tuple[object, ...]]:
+        """A refusal may cross from the process that keeps the state to the one that asked."""
+        return Refusal, (self.status, self.message, self.param, self.code, self.headers)
+
 
 def bad_request(message: str, param: str | None = None) -> Refusal:
     return Refusal(400, message, param)

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from mock_upstreams import direct
 from mock_upstreams.answers import Providers
+from mock_upstreams.asking import Asker
 from mock_upstreams.callbacks import Callbacks
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.control import FOLLOW, NDJSON_TYPE, PREFIX, answer, authorise, read_since, refused
@@ -68,6 +69,7 @@ class Simulator:
         self._wheel: Wheel | None = None
         self._exchanges: Exchanges | None = None
         self.listeners: Listeners | None = None
+        self._forwarder: Asker | None = None
         self._port = 0
         self._stopping = False
 
@@ -110,14 +112,18 @@ class Simulator:
             config.port,
             backlog=_BACKLOG,
             ssl_context=context,
-            reuse_port=config.shares_port or None,
+            reuse_port=True if config.worker is not None else None,
         )
         try:
             await site.start()
+            if config.control_socket is not None:
+                await web.UnixSite(runner, config.control_socket).start()
         except OSError:
             await runner.cleanup()
             raise
         self._runner = runner
+        if config.control_url is not None:
+            self._forwarder = Asker(config.control_url)
         self.providers.callbacks = Callbacks(self.config.callback_secret)
         self._port = int(runner.addresses[0][1])
         self.listeners = Listeners(config.host, server, self._exchanges.upstreams, context)
@@ -160,6 +166,8 @@ class Simulator:
             await self.listeners.stop()
         if self.providers.callbacks is not None:
             await self.providers.callbacks.stop()
+        if self._forwarder is not None:
+            await self._forwarder.close()
         await runner.cleanup()
         if self._wheel is not None:
             self._wheel.close()
@@ -175,7 +183,9 @@ class Simulator:
         try:
             head = exchanges.placed(_head(request), request.transport)
             wire = Wire(request.transport, is_11=head.is_11, keep_alive=head.keep_alive)
-            if head.path == FOLLOW and head.method == "GET":
+            if self._forwarder is not None and head.path.startswith(PREFIX) and _is_public(request.transport):
+                await self._forward(request, head, wire, exchanges)
+            elif head.path == FOLLOW and head.method == "GET":
                 await self._follow(head, wire, head.credential)
             elif head.path.startswith(PREFIX):
                 await self._control(request, head, wire, exchanges)
@@ -232,6 +242,16 @@ class Simulator:
         over = asyncio.Event()
         await self._played(exchanges.player(plan, wire, entry, over.set), over)
 
+    async def _forward(self, request: web.BaseRequest, head: Head, wire: Wire, exchanges: Exchanges) -> None:
+        """A control request that belongs to all workers goes to the process that speaks for them."""
+        entry = exchanges.entry(head, time.monotonic_ns())
+        body = await self._body(request, wire)
+        if self._forwarder is None:
+            raise RuntimeError("there is nobody to forward to")
+        found = await self._forwarder.ask(head.method, str(head.url), body, request.headers)
+        over = asyncio.Event()
+        await self._played(exchanges.player(document_plan(found), wire, entry, over.set), over)
+
     async def _follow(self, head: Head, wire: Wire, credential: str | None) -> None:
         """The journal as it grows, until the reader leaves or the simulator stops."""
         try:
@@ -271,6 +291,11 @@ class Simulator:
                 400, "The body of the request is not framed or encoded as its headers say."
             ) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _is_public(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether a connection came by a port, and not by the socket that the workers' speaker uses."""
+    return transport is None or not isinstance(transport.get_extra_info("sockname"), str)
 
 
 def _head(request: web.BaseRequest) -> Head:

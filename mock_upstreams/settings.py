@@ -26,6 +26,7 @@ from mock_upstreams.scenario_keys import NAME, ScenarioError, nearest
 
 SCHEMA_FILE: Final = Path(__file__).with_name("simulator.schema.json")
 DEFAULT_PORT: Final = 8890
+MAX_WORKERS: Final = 64
 _MAX_FILE_BYTES: Final = 1024 * 1024
 _MAX_LISTENERS: Final = 64
 _PATHS: Final = ("scenarios", "replay", "tls_cert", "tls_key")
@@ -47,9 +48,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to start; `made_token` says that its token is a new one."""
+    """What to start: `workers` processes with this configuration; `made_token` says that its token is a new one."""
 
     config: SimulatorConfig
+    workers: int = 1
     made_token: bool = False
 
 
@@ -134,6 +136,7 @@ def _listeners(value: Any) -> tuple[Any, ...]:
 SETTINGS: Final[Mapping[str, Setting]] = {
     "host": Setting(*_TEXT, "address to listen at; off loopback the control API needs a token"),
     "port": Setting(*_whole(0, 65535), "port to listen at; 0 takes a free one"),
+    "workers": Setting(*_whole(1, MAX_WORKERS), "processes that share the port, behind one control API"),
     "seed": Setting(*_whole(-(2**53), 2**53), "the same seed gives the same bytes and the same schedule"),
     "scenarios": Setting(*_TEXT, "file with named scenarios, rules and outages"),
     "strict": Setting(_flag, {"type": "boolean"}, "refuse all that the real upstreams refuse"),
@@ -187,11 +190,17 @@ def settings(flags: Mapping[str, Any], file: str | None = None) -> Settings:
             "a recording and scenarios were given; a replay knows no scenarios, so give one of them"
         )
     stated.setdefault("port", DEFAULT_PORT)
+    workers = stated.pop("workers", 1)
+    if workers > 1 and ("replay" in stated or "listeners" in stated):
+        raise SettingsError(
+            "several workers can neither replay a recording nor have more ports; give --workers 1, or start one "
+            "simulator for each port"
+        )
     host = stated.get("host", "127.0.0.1")
     made = "control_token" not in stated and not is_loopback(host)
     if made:
         stated["control_token"] = secrets.token_urlsafe(24)
-    return Settings(SimulatorConfig(**stated), made)
+    return Settings(SimulatorConfig(**stated), workers, made)
 
 
 def listener_of(text: str) -> dict[str, Any]:

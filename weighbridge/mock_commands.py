@@ -27,6 +27,9 @@ def mock(
     ] = None,
     host: Annotated[str | None, typer.Option("--host", help="default: 127.0.0.1")] = None,
     port: _Port = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=64, help="processes that share the port")
+    ] = None,
     scenarios: Annotated[
         Path | None, typer.Option("--scenarios", help="YAML with named scenarios, rules and outages")
     ] = None,
@@ -74,6 +77,7 @@ def mock(
     flags = {
         "host": host,
         "port": port,
+        "workers": workers,
         "scenarios": _text(scenarios),
         "strict": strict or None,
         "seed": seed,

@@ -14,6 +14,7 @@ from mock_upstreams import Recorder, RecordingError, ScenarioFileError, Simulato
 from mock_upstreams.settings import Settings as SimulatorSettings
 from mock_upstreams.settings import SettingsError, listener_of, settings
 from mock_upstreams.tls import TlsError
+from mock_upstreams.workers import WorkerDiedError, WorkerPool
 from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
 from reference_gateway.supervisor import Supervisor, WorkersError, check_workers
 from weighbridge.embed import serving
@@ -69,6 +70,8 @@ def serve_simulator(
     try:
         stated = {**flags, "listeners": [listener_of(text) for text in listeners] or None}
         chosen = settings(stated, config_file)
+        if chosen.workers > 1:
+            return _serve_workers(chosen)
         prepared = Simulator(chosen.config)
     except (SettingsError, ScenarioFileError, RecordingError) as error:
         raise TargetFileError(str(error)) from error
@@ -85,6 +88,23 @@ def serve_simulator(
         return _serve(body)
     except TlsError as error:
         raise TargetFileError(str(error)) from error
+
+
+def _serve_workers(chosen: SimulatorSettings) -> ExitCode:
+    """Several processes behind one control API; one that dies ends them all."""
+
+    async def body(stop: asyncio.Event) -> None:
+        async with WorkerPool(chosen.config, chosen.workers) as pool:
+            _introduce(pool.url, chosen)
+            typer.echo(f"  {chosen.workers} workers, control API also at {pool.control_url}")
+            await pool.until_stopped(stop)
+
+    try:
+        return _serve(body)
+    except TlsError as error:
+        raise TargetFileError(str(error)) from error
+    except WorkerDiedError as error:
+        raise HarnessError(str(error)) from error
 
 
 def _introduce(url: str, chosen: SimulatorSettings) -> None:
