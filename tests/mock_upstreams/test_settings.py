@@ -39,12 +39,13 @@ def mock(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     ) as program:
         try:
             assert program.stdout is not None
-            lines: list[str] = []
-            while select.select([program.stdout], [], [], 30 if not lines else 0.3)[0]:
-                line = program.stdout.readline()
-                if not line:
+            output, said = program.stdout.fileno(), b""
+            while select.select([output], [], [], 0.5 if said else 30)[0]:
+                part = os.read(output, 65536)
+                if not part:
                     break
-                lines.append(line.rstrip())
+                said += part
+            lines = said.decode().splitlines()
             yield program, lines
         finally:
             program.kill()
@@ -129,6 +130,10 @@ def test_a_mistake_in_the_file_is_told_with_its_line(tmp_path: Path, content: st
         ({"replay_speed": "2x"}, "give --replay too"),
         ({"tls_key": "k"}, "give --tls-cert too"),
         ({"replay": "a", "scenarios": "b"}, "give one of them"),
+        (
+            {"workers": 2, "listeners": [{}]},
+            "several workers can neither replay a recording nor have more ports",
+        ),
         ({"listeners": [{"upstream": "a b"}]}, "--listener: expected a name of letters"),
     ],
 )
