@@ -1,0 +1,119 @@
+"""The examples of docs/load.md: the first one is run, of the others every option, gate, shape and mix must exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from weighbridge.cli import app, main
+from weighbridge.load import gates, shapes
+from weighbridge.load.figures import Failure
+from weighbridge.load.lanes import parse_mix
+from weighbridge.locate import folder
+
+PAGE = (folder("loadtests").parent / "docs" / "load.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line.removeprefix("$ "), comments=True)
+    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
+]
+OURS = [words[2:] for words in COMMANDS if words[:2] == ["weighbridge", "load"]]
+LOCUST = [words[1:] for words in COMMANDS if words[0] == "locust"]
+
+
+def known_options() -> set[str]:
+    command = get_command(app).commands["load"]  # type: ignore[attr-defined]  # the app is a group
+    return {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
+
+
+def test_the_page_shows_what_the_other_tests_here_look_at() -> None:
+    assert len(OURS) >= 3
+    assert len(LOCUST) >= 3
+
+
+def test_the_first_example_runs_in_a_few_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--target" not in OURS[0]
+    with pytest.raises(SystemExit) as ended:
+        # Click takes the last of two values; only how long it takes is changed.
+        main(
+            [
+                "load",
+                *OURS[0],
+                "--users",
+                "3",
+                "--duration",
+                "2s",
+                "--warm-up",
+                "500ms",
+                "--out",
+                str(tmp_path),
+            ]
+        )
+    # On a busy machine a gate of milliseconds may be missed, or the client may say that it was late.
+    assert ended.value.code in {0, 1, 5}
+    assert "ttft.p99" in capsys.readouterr().out
+    for name in ("load.html", "load.json", "report.json", "evidence.ndjson"):
+        assert (tmp_path / name).stat().st_size
+
+
+def test_every_option_on_the_page_exists() -> None:
+    ours = PAGE.split("## With locust itself")[0]
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours))
+    assert len(named) > 15
+    assert named <= known_options()
+
+
+@pytest.mark.parametrize("words", OURS, ids=" ".join)
+def test_gates_and_mixes_of_the_commands_parse(words: list[str]) -> None:
+    for option, value in pairwise(words):
+        if option == "--gate":
+            assert gates.parse(value).text == value
+        elif option == "--mix":
+            assert parse_mix(value)
+
+
+def test_the_gates_file_parses(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "gates.yaml").write_text(block)
+    assert [item.text for item in gates.read_file(tmp_path / "gates.yaml")] == yaml.safe_load(block)
+
+
+def test_the_mix_and_the_shapes_on_the_page_parse() -> None:
+    (mix,) = re.findall(r"--mix '([^']+)'", PAGE)
+    assert len(parse_mix(mix)) == mix.count(",") + 1
+    named = re.findall(r"^\| `([a-z]+)(?:\[:[A-Z]+\])?` \|", PAGE.split("## Metrics")[0], re.MULTILINE)
+    assert set(named) == {"ramp", "step", "spike", "soak"}
+    for text in [*named, "0s:0.1,30s:1,60s:1"]:
+        assert shapes.parse(text, 60.0)
+    assert "`0s:0.1,30s:1,60s:1`" in PAGE
+
+
+def test_every_class_of_failure_is_on_the_page() -> None:
+    listed = PAGE.split("A failed call has one class:")[1].split("Every stream")[0]
+    assert set(re.findall(r"`([a-z_0-9]+)`", listed)) == {item.value for item in Failure}
+
+
+def test_locust_knows_the_options_of_its_commands() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-P", "-m", "locust", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    for words in LOCUST:
+        for word in words:
+            if word.startswith("-"):
+                assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown), word
+
+
+def test_every_variable_on_the_page_is_read() -> None:
+    settings = (folder("loadtests") / "settings.py").read_text(encoding="utf-8")
+    for name in set(re.findall(r"WEIGHBRIDGE_[A-Z_]+", PAGE)):
+        assert f'"{name}"' in settings
