@@ -313,6 +313,14 @@ def _row(
     }  # fmt: skip
 
 
+def missing_row(item: Missing) -> dict[str, object]:
+    """The row of a client without figures: text in place of them."""
+    return {
+        "group": "load", "name": f"{item.client} could not be run: {item.why}", "value": None, "unit": "",
+        "peer": item.client, "ratio": None, "target": "", "ok": None,
+    }  # fmt: skip
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -372,11 +380,12 @@ def main() -> int:
             f"  {row['name']!s:<34}{row['value']:>9} {row['unit']!s:<3} {row['peer']!s:<14}{ratio:>8}   {row['target']!s:<14} "
             f"{'ok' if row['ok'] else 'MISSED'}"
         )
-    for item in {entry.client: entry for entry in missing}.values():
-        print(f"  {item.client} could not be run: {item.why}")
+    for absent in {entry.client: entry for entry in missing}.values():
+        rows.append(missing_row(absent))
+        print(f"  {rows[-1]['name']}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
-    return 0 if all(row["ok"] for row in rows) else 1
+    return 0 if all(row["ok"] is not False for row in rows) else 1
 
 
 if __name__ == "__main__":

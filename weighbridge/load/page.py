@@ -141,7 +141,7 @@ def _heat(document: Mapping[str, Any], name: str, title: str, across: Axis, shad
         return ""
     up = charts.logarithmic(min(tops), max(tops.values()))
     marks = [shade, charts.heat(cells, lambda x, y: (x + width, tops[y]), across, up, size=WIDE)]
-    note = f'<p class="note">Each column is {width} s; the darker, the more {"gaps" if name == "icl" else "streams"} of that length.</p>'
+    note = f'<p class="note">Each column is {width} s; the stronger its colour, the more {"gaps" if name == "icl" else "streams"} of that length.</p>'
     return _figure(title, charts.frame(title, across, up, marks, size=WIDE), note, wide=True)
 
 
