@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
 import asyncio
+from collections import OrderedDict, defaultdict
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -70,6 +71,33 @@ class LosesUpdates(Ledger):
             await connection.execute("UPDATE accounts SET balance = ? WHERE account = ?", after, account)
 
         await self._database.submit(write)
+
+
+class ForgetsOldCalls(Ledger):
+    """Remembers the youngest open calls of an account, as a cache of fixed size does; an older one goes unpaid."""
+
+    _MOST = 100
+
+    @cached_property
+    def _open(self) -> "defaultdict[str, OrderedDict[str, None]]":
+        return defaultdict(OrderedDict)
+
+    def hold(self, call: str, account: str, wanted: int) -> "asyncio.Future[int]":
+        calls = self._open[account]
+        calls[call] = None
+        if len(calls) > self._MOST:
+            calls.popitem(last=False)
+        return super().hold(call, account, wanted)
+
+    def settle(self, call: str, account: str, charge: int, detail: JsonObject) -> "asyncio.Future[None]":
+        if call not in self._open[account]:
+            return self.release(call, account)
+        del self._open[account][call]
+        return super().settle(call, account, charge, detail)
+
+    def release(self, call: str, account: str) -> "asyncio.Future[None]":
+        self._open[account].pop(call, None)
+        return super().release(call, account)
 
 
 class ChargesFailures(Payment):
@@ -177,6 +205,12 @@ DEFECTS = (
         "Of two calls at once one goes unpaid",
         ("CBIL-14",),
         lambda: Components(ledger=LosesUpdates),
+    ),
+    Defect(
+        "old-open-calls-forgotten",
+        "Of more than a hundred open calls in one account, the oldest go unpaid",
+        ("CBIL-14",),
+        lambda: Components(ledger=ForgetsOldCalls),
     ),
     Defect(
         "failed-call-charged",

@@ -74,7 +74,12 @@ def run(
     require_claim: Annotated[
         bool, typer.Option("--require-claim", help="anything but conformant exits 3")
     ] = False,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="calls in flight at most")] = 64,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--concurrency", min=1, help="calls in flight at most; 64, and 200 where calls are to meet"
+        ),
+    ] = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.1, help="seconds for one call at most")
     ] = None,
@@ -109,7 +114,8 @@ def run(
             profiles=profiles,
             selection=Selection(Level(level.value.upper()), tuple(requirement or ()), quick),
             settings=Settings(
-                concurrency=concurrency,
+                concurrency=concurrency or Settings().concurrency,
+                crowd=concurrency or Settings().crowd,
                 seed=seed,
                 allow_commands=allow_commands,
                 timeout=timeout,

@@ -39,6 +39,7 @@ class Settings:
 
     Attributes:
         concurrency: calls in flight over all principals.
+        crowd: the same for calls that are to meet each other.
         seed: for generators.
         allow_commands: whether command hooks may run.
         timeout: seconds for one call, if the operator bounds it below the default.
@@ -47,6 +48,7 @@ class Settings:
     """
 
     concurrency: int = 64
+    crowd: int = 200
     seed: int = 0
     allow_commands: bool = False
     timeout: float | None = None
@@ -109,6 +111,8 @@ def prepare(target: Target, settings: Settings) -> Shared:
         ),
         seed=settings.seed,
         concurrency=asyncio.Semaphore(settings.concurrency),
+        crowd=asyncio.Semaphore(settings.crowd),
+        crowd_size=settings.crowd,
         ids=correlation_ids(),
         explore=settings.explore,
         max_spend=settings.max_spend,

@@ -110,7 +110,8 @@ class Sender(Purse):
         pace = self.pace(who)
         # An address that a reply named is not the target's own, and a scripted fault is no sign of its health.
         silent = url is not None or (scenario is not None and scenario.fault is not None)
-        seen = await self._exchange(request, id_, pace if paced else None, leave, provoked=silent)
+        room = self.shared.crowd if contention else self.shared.concurrency
+        seen = await self._exchange(request, id_, room, pace if paced else None, leave, provoked=silent)
         retried = None
         if seen.status == 429 and not provoked and not (scenario and scenario.status == 429):
             retried = seen.id
@@ -118,7 +119,7 @@ class Sender(Purse):
                 self._keep(seen, f"{situation}:throttled", surface, role, who, scenario, streamed=streamed)
             pace.slow_down()
             await asyncio.sleep(_back_off(seen))
-            seen = await self._exchange(request, id_, pace, leave, provoked=silent)
+            seen = await self._exchange(request, id_, room, pace, leave, provoked=silent)
         call = self._call(seen, situation, surface, role, who, scenario, streamed=streamed, retried=retried)
         lag = self.shared.lag.longest(self.shared.epoch + seen.started)
         if contention or lag:
@@ -165,9 +166,16 @@ class Sender(Purse):
         )
 
     async def _exchange(
-        self, request: Request, id_: str, pace: Pace | None, leave: Leave | None, *, provoked: bool
+        self,
+        request: Request,
+        id_: str,
+        room: asyncio.Semaphore,
+        pace: Pace | None,
+        leave: Leave | None,
+        *,
+        provoked: bool,
     ) -> Exchange:
-        async with self.shared.concurrency, pace.turn() if pace else nullcontext():
+        async with room, pace.turn() if pace else nullcontext():
             seen = await self.shared.exchange(
                 request,
                 id=id_,

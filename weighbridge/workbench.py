@@ -37,6 +37,8 @@ class Shared:
     timeouts: Timeouts
     seed: int
     concurrency: asyncio.Semaphore
+    crowd: asyncio.Semaphore
+    crowd_size: int
     ids: Callable[[], str]
     explore: bool = False
     lag: LagMeter = field(default_factory=LagMeter)

@@ -1,6 +1,6 @@
 """Money on the chat surface: charges against the price of the usage, and what must cost nothing."""
 
-from weighbridge.checks import billing, errors, replies
+from weighbridge.checks import billing, books, errors, replies
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.probes.chat_extent import STAGES
@@ -191,3 +191,9 @@ def test_sonnet_charge_is_the_price(judge: Judge, chat_charges: Observation) -> 
 def test_concurrent_calls_sum_up(judge: Judge, chat_concurrent_charges: Observation) -> None:
     """Fifty calls in flight lose nothing and pay nothing twice."""
     judge.settle(*billing.charged_the_price(chat_concurrent_charges, judge.facts, "concurrent"))
+
+
+@requirement("CBIL-14", surface="chat", widens=True)
+def test_two_hundred_calls_in_flight_sum_up(judge: Judge, chat_crowd: Observation) -> None:
+    """A ledger that is right for fifty can still forget the oldest of many open calls."""
+    judge.settle(books.crowd_agrees(chat_crowd, judge.facts))

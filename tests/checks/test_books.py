@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tests.checks.chat_evidence import MODEL, call
-from weighbridge.checks.books import ADDED, Kind, discrepancies, ledger_findings, operations
-from weighbridge.evidence import Call, Ending, Reading, RunFacts
+from weighbridge.checks.books import (
+    ADDED,
+    CROWDED,
+    Kind,
+    crowd_agrees,
+    discrepancies,
+    ledger_findings,
+    most_in_flight,
+    operations,
+)
+from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
 from weighbridge.scenario import Scenario
 from weighbridge.verdict import Finding, Outcome
 
@@ -94,3 +103,34 @@ def test_what_a_rounded_balance_cannot_show_is_no_difference() -> None:
     rounded = RunFacts(rates=FACTS.rates, resolution={"chat": 100})
     assert ledger_findings([served(1)], read((2, PRICE + 99)), rounded).outcome is Outcome.MET
     assert ledger_findings([served(1)], read((2, PRICE + 100)), rounded).outcome is Outcome.BROKEN
+
+
+def crowd(gone: int) -> Observation:
+    script = Scenario(prompt_tokens=1000, completion_tokens=100)
+    calls = tuple(call({}, scenario=script, started=float(at), situation=CROWDED) for at in (1, 1, 3))
+    readings = (
+        Reading(CROWDED, "before", "chat", "chat.fresh", START, 0.0),
+        Reading(CROWDED, "after", "chat", "chat.fresh", START - gone, 9.0),
+    )
+    return Observation("chat_crowd", calls=calls, readings=readings)
+
+
+def test_a_crowd_that_pays_each_price_is_right() -> None:
+    found = crowd_agrees(crowd(3 * PRICE), FACTS)
+    assert found.outcome is Outcome.MET
+    assert found.observed.endswith("2 calls in flight at once")
+
+
+def test_a_call_that_is_lost_in_a_crowd_is_missing() -> None:
+    found = crowd_agrees(crowd(2 * PRICE), FACTS)
+    assert found.outcome is Outcome.BROKEN
+    assert "1 missing" in found.observed
+
+
+def test_a_principal_that_may_not_crowd_leaves_the_row_to_other_checks() -> None:
+    found = crowd_agrees(Observation("chat_crowd", missing=((CROWDED, "a principal"),)), FACTS)
+    assert (found.outcome, found.missing, found.inside_scope) == (Outcome.NOT_VERIFIED, "a principal", False)
+
+
+def test_calls_one_after_another_are_one_in_flight() -> None:
+    assert most_in_flight([served(1), served(5)]) == 1

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from weighbridge.checks.billing import resolution_of, usage_of
 from weighbridge.checks.findings import needs
@@ -80,6 +80,9 @@ class Addition:
     at: float
     amount: int
 
+
+#: The situation in which so many calls are in flight in one account, and how many.
+CROWDED, CROWD = "crowd", 200
 
 #: A note of a probe about money that it added: `added:LABEL<TAB>AT<TAB>PICO-DOLLARS`.
 ADDED = "added:"
@@ -211,3 +214,20 @@ def books_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
         if calls:
             findings.append(ledger_findings(calls, readings, facts, observation.notes))
     return findings
+
+
+def crowd_agrees(observation: Observation, facts: RunFacts) -> Finding:
+    """Whether the books agree with a crowd of calls in one account; tells how many were open at once."""
+    lacking = dict(observation.missing).get(CROWDED)
+    if lacking is not None:
+        return needs(lacking)
+    calls = observation.where(CROWDED)
+    readings = [reading for reading in observation.readings if reading.situation == CROWDED]
+    found = ledger_findings(calls, readings, facts)
+    return replace(found, observed=f"{found.observed}; {most_in_flight(calls)} calls in flight at once")
+
+
+def most_in_flight(calls: Iterable[Call]) -> int:
+    """How many of the calls were open at the same time at most."""
+    changes = sorted(change for call in calls for change in ((call.exchange.started, 1), (_ended(call), -1)))
+    return max(accumulate(step for _, step in changes), default=0)

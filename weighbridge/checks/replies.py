@@ -189,7 +189,9 @@ def carries_tool_call(call: Call) -> Finding:
     choice = member(call.exchange.json, "choices", 0)
     tool = member(choice, "message", "tool_calls", 0)
     if script is None and tool is None:
-        return Finding(Outcome.NOT_VERIFIED, observed="the model called no tool", missing="upstream")
+        return Finding(
+            Outcome.NOT_VERIFIED, observed="the model called no tool although it had to", missing="upstream"
+        )
     name, arguments = member(tool, "function", "name"), member(tool, "function", "arguments")
     parsed = _parsed(arguments) if isinstance(arguments, str) else None
     problems = []

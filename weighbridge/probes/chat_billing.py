@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from weighbridge.lab import Lab, probe
+from weighbridge.checks.books import CROWD, CROWDED
+from weighbridge.lab import Lab, Stage, probe
 from weighbridge.money import LONG_CONTEXT_ABOVE, LONG_CONTEXT_BINARY
 from weighbridge.scenario import Scenario
 
@@ -19,6 +20,8 @@ BOUNDARY = {
     "boundary-272001": LONG_CONTEXT_ABOVE + 1,
     "boundary-280000": 280_000,
 }
+#: How long the provider thinks about each call of a crowd: longer than a busy machine takes to send them all.
+CROWD_WAIT_MS = 1_500
 assert BOUNDARY["boundary-280000"] > LONG_CONTEXT_BINARY  # noqa: S101 - long under both readings of 272K
 
 
@@ -91,3 +94,38 @@ async def chat_concurrent_charges(lab: Lab) -> None:
         )
         changed = None if before is None else (lambda amount: amount != before)
         await lab.money(who, label, "after", after=calls[-1], expect=changed)
+
+
+# In the last stage, since so many calls at once make those of other probes wait.
+@probe("chat", stage=Stage.GENERATED, needs=("upstream", "balance", "rates"))
+async def chat_crowd(lab: Lab) -> None:
+    """Two hundred calls in flight in one account, half of them streamed, each of another price.
+
+    The provider takes its time, so that the first call is still open when the last one comes. A principal that
+    may not have so many calls in flight is left alone.
+    """
+    role = lab.roles("chat")[0]
+    async with lab.alone("chat", balance="10000") as who:
+        if min(who.in_flight, lab.shared.crowd_size) < CROWD:
+            lab.miss(CROWDED, f"a principal with in_flight of {CROWD}")
+            return
+        await lab.money(who, CROWDED, "before")
+        calls = await asyncio.gather(
+            *(
+                lab.chat(
+                    role,
+                    CROWDED,
+                    who,
+                    scenario=Scenario(
+                        prompt_tokens=10_000 + 7 * i,
+                        completion_tokens=100 + i,
+                        chunks=2,
+                        ttft_ms=CROWD_WAIT_MS,
+                    ),
+                    stream=i % 2 == 1,
+                    contention=True,
+                )
+                for i in range(CROWD)
+            )
+        )
+        await lab.money(who, CROWDED, "after", after=calls[-1])
