@@ -127,6 +127,17 @@ def blocked(probe: Probe, target: Target) -> str | None:
     return next((name for name in probe.needs if name not in declared), None)
 
 
+def hooks_used(wanted: Iterable[Probe], target: Target) -> frozenset[tuple[str, str]]:
+    """Surface and hook of what these probes will use: who looks at money does so in an account of its own if it can."""
+    money = {"accounts", "balance"}
+    return frozenset(
+        (probe.surface, hook)
+        for probe in wanted
+        if blocked(probe, target) is None and money & set(probe.needs)
+        for hook in money & set(capabilities(target, probe.surface))
+    )
+
+
 def first_cause(problem: Exception) -> Exception:
     """What went wrong inside a task group: our own first sentence if there is one, else the first error."""
     while isinstance(problem, ExceptionGroup):
@@ -195,7 +206,7 @@ async def gather(
     wanted = [PROBES[name] for name in names if name in PROBES]
     report(0, len(wanted), "preflight")
     lab = Lab(shared, "preflight")
-    first = await preflight(lab, surfaces)
+    first = await preflight(lab, surfaces, hooks_used(wanted, target))
     pings = await shared.control.pings(shared.epoch) if shared.control is not None else ()
     shared.facts = replace(shared.facts, own_usage=first.own_usage)
     observations = {

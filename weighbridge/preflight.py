@@ -11,6 +11,7 @@ from typing import Any
 
 from weighbridge.errors import HarnessError, KeyRefusedError, UnknownModelError, UnreachableError
 from weighbridge.evidence import Call, Ending, header
+from weighbridge.hooks import HookError
 from weighbridge.lab import Lab
 from weighbridge.target import Principal
 from weighbridge.usage import SCRIPT, own_counters
@@ -101,11 +102,18 @@ def stop_reason(call: Call, who: Principal, url: str, *, by_options: bool = Fals
     )
 
 
-async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
+async def preflight(
+    lab: Lab, surfaces: tuple[str, ...], hooks: frozenset[tuple[str, str]] = frozenset()
+) -> Preflight:
     """Make the plain calls of every surface; raise for the first reason to stop.
 
+    Args:
+        lab: what it works with.
+        surfaces: those to be judged.
+        hooks: surface and `accounts` or `balance`: hooks of the target file that the run will use, each tried once.
+
     Raises:
-        UnreachableError, KeyRefusedError, UnknownModelError, HarnessError: see `stop_reason`.
+        UnreachableError, KeyRefusedError, UnknownModelError, HarnessError: see `stop_reason`, and a hook that fails.
     """
     control = lab.shared.control
     if control is not None:
@@ -127,9 +135,29 @@ async def preflight(lab: Lab, surfaces: tuple[str, ...]) -> Preflight:
             if reason is not None:
                 raise reason
         calls += plain
+        for what in ("balance", "accounts"):
+            if (surface, what) in hooks:
+                await _try_hook(lab, surface, what, who)
     unwired: list[str] = []
     if control is not None:
         seen = await control.settled_calls(call.id for call in calls)
         unwired = [call.model for call in calls if call.model and not seen[call.id]]
     own = () if lab.target.usage == "upstream" else own_counters(calls, unwired)
     return Preflight(tuple(calls), tuple(dict.fromkeys(unwired)), own)
+
+
+async def _try_hook(lab: Lab, surface: str, what: str, who: Principal) -> None:
+    """Use an operator's hook once, so that a wrong one is told here and not row by row.
+
+    Raises:
+        HookError: it does not do what it is there for.
+    """
+    try:
+        if what == "balance":
+            await lab.money(who, "preflight", "before")
+        else:
+            await lab.make_account(surface)
+    except (HookError, ValueError, TypeError) as error:
+        raise HookError(
+            f"the hook {what}.{surface} of the target file fails: {error}; correct it, or leave {what}.{surface} out"
+        ) from error

@@ -207,6 +207,24 @@ def test_one_key_without_accounts_is_enough_to_finish(pair: dict[str, str], tmp_
     assert "broke" in missing
 
 
+@pytest.mark.parametrize("hook", ["accounts", "balance"])
+def test_a_wrong_hook_ends_the_run_in_one_sentence(hook: str, pair: dict[str, str], tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "targets" / "embedded.yaml").read_text(encoding="utf-8"))
+    spoiled = document[hook]["chat"]["http"]
+    name = "post" if hook == "accounts" else "get"
+    spoiled[name] = spoiled[name].replace("accounts", "acounts")
+    path = tmp_path / "wrong-hook.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    done = command(
+        "run", "--target", str(path), "--profile", "reapi-chat", "--requirement", "CBIL-14",
+        "--out", str(tmp_path / "run"), env=pair,
+    )  # fmt: skip
+    assert done.code == 4, done.out + done.err
+    assert done.err.count("\n") == 1
+    assert f"the hook {hook}.chat of the target file fails" in done.err
+    assert not (tmp_path / "run" / "report.json").exists()
+
+
 def test_plain_pytest_judges_a_target_file(pair: dict[str, str], tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     done = command(
