@@ -24,7 +24,8 @@ class PlainServer(ThreadingHTTPServer):
 
     Args:
         quirks: `llama` (id, timings and envelope as llama.cpp's server has them), `bare` (no system
-            fingerprint, final usage in the finishing chunk, CRLF line ends), `comments` (keep-alive comments).
+            fingerprint, final usage in the finishing chunk, CRLF line ends), `comments` (keep-alive comments), `tools` (a model that calls the tool it is
+            told to call; without it, one that answers in words whatever it is told).
         flaws: `no-done`, `text-finish`, `wrong-model`, `html-errors`, `accepts-junk`, `any-key`,
             `flat-tier`.
     """
@@ -188,12 +189,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.charge(read, written)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
+    def _tool_calls(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """A call of the first tool, where the model has to call one and can."""
+        forced = body.get("tool_choice") not in {None, "auto", "none"}
+        if "tools" not in self.server.quirks or not forced or not body.get("tools"):
+            return []
+        name = body["tools"][0]["function"]["name"]
+        function = {"name": name, "arguments": '{"city": "Tokyo"}'}
+        return [{"id": f"call_{self.server.calls}", "type": "function", "function": function}]
+
     def _reply(self, body: dict[str, Any]) -> None:
         words, finish = self._words(body)
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(words)}
+        if calls := self._tool_calls(body):
+            message, finish = {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
         choices = [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": "".join(words)},
+                "message": message,
                 "finish_reason": "done" if "text-finish" in self.server.flaws else finish,
             }
             | ({} if "bare" in self.server.quirks else {"logprobs": None})
@@ -214,6 +227,12 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = bool((body.get("stream_options") or {}).get("include_usage"))
         deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
         deltas += [({"content": word}, None) for word in words]
+        if calls := self._tool_calls(body):
+            whole = [{"index": index} | one for index, one in enumerate(calls)]
+            deltas, finish = (
+                [({"role": "assistant", "content": None, "tool_calls": whole}, None)],
+                "tool_calls",
+            )
         deltas.append(({}, finish))
         chunks = []
         for delta, reason in deltas:

@@ -37,6 +37,21 @@ def test_a_correct_server_is_accused_of_nothing(quirks: tuple[str, ...], tmp_pat
     assert not [row["id"] for row in report["requirements"] if row["inside_scope"]]
 
 
+def test_url_and_key_are_enough_to_be_conformant(tmp_path: Path) -> None:
+    with plain_server("tools") as server:
+        done, report = judge(server, tmp_path, "--require-claim")
+    assert [claim["status"] for claim in report["claims"]] == ["conformant"], done.out
+    assert done.code == 0, done.out
+
+
+def test_a_model_that_calls_no_tool_is_not_accused(tmp_path: Path) -> None:
+    with plain_server() as server:
+        done, report = judge(server, tmp_path, "--requirement", "CRES-16")
+    row = next(row for row in report["requirements"] if row["id"] == "CRES-16")
+    assert (done.code, row["verdict"], row["inside_scope"]) == (0, "not_verified", False)
+    assert row["missing"] == "a model that calls the tool it is told to call"
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("flaw", ["no-done", "text-finish", "html-errors", "wrong-model", "any-key"])
 def test_the_curl_line_of_a_finding_repeats_it(flaw: str, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from weighbridge.verdict import Finding, Outcome
 FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
 #: The documented hard cap of the Claude models (S0, Request body: max_tokens).
 OUTPUT_CAP = 128_000
+#: What a tool call cannot be judged without; the probe forces the call, and some servers do not hear of it.
+CALLING_MODEL = "a model that calls the tool it is told to call"
 _COUNTERS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
@@ -190,7 +192,9 @@ def carries_tool_call(call: Call) -> Finding:
     tool = member(choice, "message", "tool_calls", 0)
     if script is None and tool is None:
         return Finding(
-            Outcome.NOT_VERIFIED, observed="the model called no tool although it had to", missing="upstream"
+            Outcome.NOT_VERIFIED,
+            observed="the model called no tool although it had to",
+            missing=CALLING_MODEL,
         )
     name, arguments = member(tool, "function", "name"), member(tool, "function", "arguments")
     parsed = _parsed(arguments) if isinstance(arguments, str) else None
