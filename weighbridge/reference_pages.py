@@ -1,0 +1,147 @@
+"""One page of everything that has a name: `python -m weighbridge.reference_pages` writes docs/reference.md.
+
+Commands with their flags, exit codes, verdicts, capabilities, scenario keys, faults and the fields of report.json are each read from
+the place that defines them, so a new one cannot stay undocumented. With `--check` it writes nothing and fails when the page
+is not what those places give.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from weighbridge.cli import app
+from weighbridge.describe import listing
+from weighbridge.errors import ExitCode
+from weighbridge.locate import folder
+from weighbridge.verdict import Verdict
+
+_HEAD = """\
+<!-- Written by `python -m weighbridge.reference_pages` from the places that define these; change those instead. -->
+
+# Reference
+
+Everything that has a name. `weighbridge COMMAND --help` shows the same for one command.
+"""
+
+EXIT_CODES: Mapping[ExitCode, str] = {
+    ExitCode.OK: "The gate is met.",
+    ExitCode.VIOLATION: "A MUST is broken outside the baseline, a baseline entry is stale, a load gate is missed, "
+    "a defect survives, a published claim does not hold.",
+    ExitCode.USAGE: "The command line, the target file, a model or an id is not usable.",
+    ExitCode.INCOMPLETE: "Something inside the scope could not be judged; with `--require-claim`, anything but conformant.",
+    ExitCode.UNREACHABLE: "The target does not answer or refuses the key, or the harness itself failed.",
+    ExitCode.INVALID_MEASUREMENT: "The load client could not measure what it was asked to.",
+    ExitCode.INTERRUPTED: "Interrupted; what was found until then is reported as truncated.",
+}
+
+VERDICTS: Mapping[Verdict, str] = {
+    Verdict.PASS: "The requirement holds, shown by evidence.",
+    Verdict.FAIL: "A MUST is broken.",
+    Verdict.WARN: "A SHOULD is departed from, or a MUST is met only by a reading that the documents leave open.",
+    Verdict.UNSUPPORTED: "The product declares not to offer it, and refuses it as documented.",
+    Verdict.NOT_APPLICABLE: "The requirement does not apply here.",
+    Verdict.NOT_VERIFIED: "It could not be judged; the report says what is missing.",
+    Verdict.HARNESS_ERROR: "Our fault.",
+}
+
+
+def _text(value: object) -> str:
+    return " ".join(str(value or "").split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _table(titles: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> Iterator[str]:
+    yield "| " + " | ".join(titles) + " |"
+    yield "|" + "---|" * len(titles)
+    for row in rows:
+        yield "| " + " | ".join(_text(cell) for cell in row) + " |"
+
+
+def _flags(command: Any) -> Iterator[tuple[object, ...]]:
+    for parameter in command.params:
+        names = [*parameter.opts, *parameter.secondary_opts]
+        if parameter.param_type_name == "argument":
+            names = [parameter.metavar or (parameter.name or "").upper()]
+        default = parameter.default
+        shown = "" if default in {None, False, ()} or callable(default) else f"`{default}`"
+        yield ", ".join(f"`{name}`" for name in names), getattr(parameter, "help", ""), shown
+
+
+def _commands(group: Any, path: str = "weighbridge") -> Iterator[str]:
+    for name, command in group.commands.items():
+        full = f"{path} {name}"
+        yield f"\n### `{full}`\n"
+        yield _text(command.help)
+        if command.params:
+            yield ""
+            yield from _table(("option", "meaning", "default"), _flags(command))
+        if hasattr(command, "commands"):
+            yield from _commands(command, full)
+
+
+def _fields(schema: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    for name, member in schema["properties"].items():
+        kind = member.get("type") or str(member.get("$ref", "")).rpartition("/")[2] or "any"
+        yield f"`{name}`", kind, member.get("description") or member.get("title")
+
+
+def _report() -> Iterator[str]:
+    schema = json.loads((folder("spec") / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
+    yield from _table(("field", "type", "meaning"), _fields(schema))
+    for name, part in sorted(schema.get("$defs", {}).items()):
+        if "properties" in part:
+            yield f"\n### {name}\n"
+            if part.get("description"):
+                yield _text(part["description"]) + "\n"
+            yield from _table(("field", "type", "meaning"), _fields(part))
+
+
+def _listed(what: str) -> Iterator[tuple[object, ...]]:
+    for row in listing(what):
+        yield f"`{row['id']}`", row["title"]
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [_HEAD, "## Commands"]
+    lines += _commands(typer.main.get_command(app))
+    lines += [
+        "\n## Exit codes\n",
+        *_table(("code", "meaning"), ((int(code), text) for code, text in EXIT_CODES.items())),
+    ]
+    lines += ["\nWhen several apply, the first of 130, 2, 4, 1, 5, 3 is taken."]
+    lines += [
+        "\n## Verdicts\n",
+        *_table(("verdict", "meaning"), ((f"`{word.value}`", text) for word, text in VERDICTS.items())),
+    ]
+    for what, title in (
+        ("capabilities", "Capabilities"),
+        ("profiles", "Profiles"),
+        ("scenarios", "Scenario keys"),
+        ("faults", "Faults"),
+    ):
+        lines += [f"\n## {title}\n", *_table(("name", "meaning"), _listed(what))]
+    lines += ["\n## report.json\n", *_report()]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page, or with `--check` say whether it is fresh."""
+    place = Path(folder("spec")).parent / "docs" / "reference.md"
+    text = page()
+    if "--check" in (sys.argv[1:] if arguments is None else arguments):
+        fresh = place.exists() and place.read_text(encoding="utf-8") == text
+        if not fresh:
+            sys.stderr.write("docs/reference.md is stale; run `python -m weighbridge.reference_pages`\n")
+        return 0 if fresh else 1
+    place.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
