@@ -25,6 +25,7 @@ fuzz-simulator: $(STAMP)  ## 100,000 mutated requests to the provider simulator
 	@SIMULATOR_FUZZ_REQUESTS=100000 $(BIN)/python -m pytest -q tests/mock_upstreams/test_fuzz.py $(ARGS)
 
 test: $(STAMP)  ## the project's own tests
+	@tests/bring.sh
 	@$(BIN)/python -m pytest tests -n 2 --dist worksteal $(ARGS)
 
 crash: $(STAMP)  ## kill the gateway 500 times at work, on both databases, and audit what is left; options in ARGS
