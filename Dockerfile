@@ -15,7 +15,8 @@ RUN python -m venv /opt/weighbridge \
 
 FROM python:3.12-slim
 COPY --from=build /opt/weighbridge /opt/weighbridge
-RUN useradd --create-home --uid 10001 weighbridge
+RUN useradd --create-home --uid 10001 weighbridge \
+ && install --directory --owner weighbridge /var/lib/weighbridge
 ENV PATH=/opt/weighbridge/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001
 WORKDIR /home/weighbridge

@@ -56,7 +56,7 @@ bench: $(STAMP)  ## measure against the peers, side by side; options in ARGS (ab
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(STAMP)  ## build the documentation into build/docs; a broken link is an error
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/mkdocs build --strict
 	@echo "Documentation: build/docs/index.html"
 
 changelog: $(STAMP)  ## what the next release will say

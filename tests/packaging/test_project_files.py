@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from reference_gateway import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -74,3 +77,38 @@ def test_relative_links_lead_somewhere(link: str) -> None:
         for found in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if "://" not in found and not found.startswith("mailto:"):
                 assert (page.parent / found).exists(), f"{page.relative_to(ROOT)} links to {found}"
+
+
+def test_the_compose_file_satisfies_its_schema() -> None:
+    done = _run(str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_commands_of_the_compose_file_exist() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for name in ("simulator", "gateway"):
+        command, *flags = services[name]["command"]
+        shown = _run(sys.executable, "-m", "weighbridge", command, "--help").stdout
+        for flag in (word for word in flags if word.startswith("--")):
+            assert flag in shown, f"{command} has no {flag}"
+
+
+def test_the_gateway_of_the_compose_file_has_a_usable_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE", "postgresql://weighbridge:secret@database/weighbridge")
+    monkeypatch.setenv("GATEWAY_OPERATOR_TOKEN", "operator-token-of-a-test")
+    config = load_config(ROOT / "targets" / "compose" / "gateway.yaml")
+    assert config.groups["default"].routes["gpt-5.5"] == "openai"
+
+
+def test_the_documentation_builds_without_a_broken_link(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(BIN / "mkdocs"), "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "index.html").exists()
