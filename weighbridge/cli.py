@@ -136,7 +136,11 @@ def run(
 
 
 @app.command()
-def explain(requirement_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def explain(
+    requirement_id: Annotated[
+        str, typer.Argument(metavar="ID", help="id of a requirement, as `list requirements` shows it")
+    ],
+) -> None:
     """One requirement: statement, source, how it is observed, which checks judge it, which defects prove it."""
     from weighbridge.describe import explain_lines
 
@@ -157,7 +161,7 @@ class Listing(StrEnum):
 
 @app.command("list")
 def list_(
-    what: Annotated[Listing, typer.Argument()] = Listing.requirements,
+    what: Annotated[Listing, typer.Argument(help="what to list")] = Listing.requirements,
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
 ) -> None:
     """List requirements, profiles, capabilities, scenarios, faults or defects."""
