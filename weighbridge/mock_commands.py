@@ -100,7 +100,7 @@ def record(
     out: Annotated[Path, typer.Option("--out", help="the recording; an existing file is replaced")] = Path(
         "recording.ndjson"
     ),
-    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 8890,
 ) -> None:
     """Stand in front of a real provider and record it, secrets masked, for `weighbridge mock --replay`."""
