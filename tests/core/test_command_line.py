@@ -203,8 +203,13 @@ def test_one_key_without_accounts_is_enough_to_finish(pair: dict[str, str], tmp_
     assert done.code == 0, done.out + done.err
     report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
     assert report["counts"]["fail"] == 0
-    missing = {row["missing"] for row in report["requirements"] if row["verdict"] == "not_verified"}
-    assert "broke" in missing
+    done = command(
+        "run", "--target", str(path), "--profile", "reapi-chat", "--requirement", "CERR-402-1",
+        "--out", str(tmp_path / "broke"), env=pair,
+    )  # fmt: skip
+    assert done.code == 0, done.out + done.err
+    report = json.loads((tmp_path / "broke" / "report.json").read_text(encoding="utf-8"))
+    assert {row["missing"] for row in report["requirements"]} == {"broke"}
 
 
 @pytest.mark.parametrize("hook", ["accounts", "balance"])
