@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ _LESSONS = 4
 _EXCERPT = 120
 
 
-class EventStream:
+class EventStream(ABC):
     """One stream's state; fed by reads, asked at the end. A dialect says what its events mean.
 
     Attributes:
@@ -82,19 +83,19 @@ class EventStream:
         self.quick_tail = b""
 
     # ---------------------------------------------------------------- what a dialect says
+    @abstractmethod
     def parsed(self, data: bytes) -> None:
         """Take an event that is not of the learned shape."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def begun_ending(self) -> bool:
         """Whether anything that belongs to a normal ending was seen."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def broken_ending(self) -> str | None:
         """What is wrong with the ending of a stream that has any part of one, or None."""
-        raise NotImplementedError
 
     # ---------------------------------------------------------------- the way of every stream
     def feed(self, data: bytes) -> int:

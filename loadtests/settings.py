@@ -16,7 +16,8 @@ from pathlib import Path
 from weighbridge.errors import UsageError
 from weighbridge.load.arrivals import parse as parse_arrivals
 from weighbridge.load.lanes import default_mix, parse_mix
-from weighbridge.load.plan import LoadPlan, make_plan
+from weighbridge.load.plan import LoadPlan
+from weighbridge.load.planning import make_plan
 from weighbridge.target import from_url, load, seconds
 
 

@@ -4,7 +4,8 @@ from weighbridge.embed import EMBEDDED_SHAPE
 from weighbridge.load.bill import Bill, expected, why_not
 from weighbridge.load.figures import Figures, Tally
 from weighbridge.load.lanes import parse_mix
-from weighbridge.load.plan import LoadPlan, make_plan
+from weighbridge.load.plan import LoadPlan
+from weighbridge.load.planning import make_plan
 
 
 def plan(mix: str) -> LoadPlan:

@@ -13,7 +13,8 @@ from weighbridge.errors import UsageError
 from weighbridge.load.arrivals import Arrivals
 from weighbridge.load.direct import Direct, direct_plan
 from weighbridge.load.lanes import Wanted, parse_mix
-from weighbridge.load.plan import Condition, LoadPlan, make_plan
+from weighbridge.load.plan import Condition, LoadPlan
+from weighbridge.load.planning import make_plan
 
 
 def test_a_mix_is_read() -> None:

@@ -14,7 +14,7 @@ from weighbridge.load.figures import LAG, ClientProcess, Failure, Figures, Tally
 from weighbridge.load.histogram import cell_of
 from weighbridge.load.lanes import parse_mix
 from weighbridge.load.page import render
-from weighbridge.load.plan import make_plan
+from weighbridge.load.planning import make_plan
 from weighbridge.load.trust import check
 
 

@@ -37,7 +37,8 @@ from weighbridge.load.direct import Direct, direct_plan, require_whole
 from weighbridge.load.figures import TRUE_LAG, Figures, Tally
 from weighbridge.load.gates import Gate
 from weighbridge.load.lanes import Wanted, default_mix, require_surface
-from weighbridge.load.plan import LoadPlan, make_plan, role_of
+from weighbridge.load.plan import LoadPlan
+from weighbridge.load.planning import make_plan, role_of
 from weighbridge.load.processes import (
     Crowd,
     embedded_pair,

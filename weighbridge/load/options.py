@@ -168,7 +168,7 @@ def load(
     from weighbridge.load import shapes
     from weighbridge.load.command import LoadOptions, load_test
     from weighbridge.load.lanes import parse_mix
-    from weighbridge.load.plan import parse_script
+    from weighbridge.load.planning import parse_script
     from weighbridge.load.report import Places
     from weighbridge.run import resolve_target
 
