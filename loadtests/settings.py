@@ -18,7 +18,8 @@ from weighbridge.load.arrivals import parse as parse_arrivals
 from weighbridge.load.lanes import default_mix, parse_mix
 from weighbridge.load.plan import LoadPlan
 from weighbridge.load.planning import make_plan
-from weighbridge.target import from_url, load, seconds
+from weighbridge.target import from_url, seconds
+from weighbridge.target_file import load
 
 
 def _number(variables: Mapping[str, str], name: str, default: float) -> float:

@@ -246,7 +246,7 @@ def write(run: Path, out: Path, *, force: bool) -> tuple[int, int]:
     Raises:
         UsageError: the run has no whole report, or the file exists or cannot be written.
     """
-    from weighbridge.session import load_report
+    from weighbridge.recorded import load_report
 
     report = load_report(run)
     known: dict[tuple[str, str | None], str] = {}

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from weighbridge.target import Target
 
+#: The hook that yields the names of the token groups.
+GROUP_LIST = "group_list"
+
 #: Every capability a requirement may need, with what declaring it takes.
 CAPABILITIES: dict[str, str] = {
     "upstream": "upstream.simulator: URL of the simulator that the deployment's providers point to",
@@ -22,7 +25,7 @@ CAPABILITIES: dict[str, str] = {
     "second_user": "principals.<surface>.second_user: a key of another user (or accounts)",
     "other_workspace_key": "a principal on both a chat surface and tasks, whose keys must not cross over",
     "top_up": "hooks.top_up.<surface>: how money is added to an account",
-    "groups": "groups: at least two token groups with their requests_per_second",
+    "groups": "groups: at least two token groups with their requests_per_second (or hooks.group_list)",
     "time": "nothing: the run may take a few seconds longer",
 }
 
@@ -67,7 +70,15 @@ def capabilities(target: Target, surface: str) -> dict[str, Capability]:
         found["other_workspace_key"] = "principals.chat"
     if len(target.groups) > 1:
         found["groups"] = "groups"
+    elif listing := group_list_of(target, surface):
+        found["groups"] = f"hooks.{GROUP_LIST}.{listing}"
     return {name: Capability(name, source) for name, source in found.items()}
+
+
+def group_list_of(target: Target, surface: str) -> str | None:
+    """Which surface's hook lists the token groups of a surface, if one does."""
+    money = "chat" if surface == "messages" else surface
+    return _first({where: 1 for what, where in target.hooks if what == GROUP_LIST}, surface, money)
 
 
 def _first(mapping: object, *names: str) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import uvloop
 
 from weighbridge.bait import UNKNOWN_KEY
-from weighbridge.capabilities import capabilities
+from weighbridge.capabilities import GROUP_LIST, capabilities, group_list_of
 from weighbridge.catalogue import load as load_catalogue
 from weighbridge.coverage import Coverage, coverage, coverage_lines
 from weighbridge.engine import Settings, prepare
@@ -83,6 +83,14 @@ def of_authentication(call: Call, declared: bool | None) -> Measured:
     if looked and declared is False:
         return Measured(subject, told, good=False, remedy="remove authentication: false from features")
     return Measured(subject, told)
+
+
+def of_groups(groups: Mapping[str, float | None]) -> Measured:
+    """What the deployment's own list of token groups names. Pure."""
+    told = ", ".join(f"{name} ({limit:g}/s)" if limit else name for name, limit in groups.items())
+    if len(groups) > 1:
+        return Measured("groups", f"listed: {told}")
+    return Measured("groups", f"listed: {told}; rows about groups need two", None)
 
 
 def of_wiring(
@@ -171,7 +179,13 @@ async def measure(target: Target, plan: Plan, settings: Settings) -> list[Measur
     """
     shared = prepare(target, settings)
     lab = Lab(shared, "check")
-    first = await preflight(lab, plan.surfaces)
+    runs = {key for key, hook in target.hooks.items() if settings.allow_commands or not hook.command}
+    lists = {
+        (surface, GROUP_LIST)
+        for surface in plan.surfaces
+        if (GROUP_LIST, group_list_of(target, surface)) in runs
+    }
+    first = await preflight(lab, plan.surfaces, frozenset(lists))
     found = [
         Measured(
             f"{call.surface}.{call.principal.partition('.')[2] or 'funded'}",
@@ -179,6 +193,8 @@ async def measure(target: Target, plan: Plan, settings: Settings) -> list[Measur
         )
         for call in first.calls
     ]
+    if lists:
+        found.append(of_groups(shared.target.groups))
     joined = first.calls
     if shared.control is not None:
         upstream = await shared.control.settled_calls(call.id for call in first.calls)

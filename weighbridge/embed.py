@@ -21,7 +21,8 @@ from reference_gateway import Components, Gateway, GatewayConfig, reapi_config
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Request
 from weighbridge.locate import folder
-from weighbridge.target import Target, load
+from weighbridge.target import Target
+from weighbridge.target_file import load
 from weighbridge.wire import Timeouts, exchange
 
 #: The gateway asks the media provider this often; tasks in a run last some 50 ms.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from weighbridge import tolerances
-from weighbridge.capabilities import capabilities
+from weighbridge.capabilities import GROUP_LIST, capabilities, group_list_of
 from weighbridge.clock import Clock, align
 from weighbridge.errors import WeighbridgeError
 from weighbridge.evidence import Call, Ending, Observation, RunFacts, UpstreamCall
@@ -82,12 +82,14 @@ def facts_of(target: Target) -> RunFacts:
         models=dict(target.models),
         rates={model: dict(card) for model, card in target.rates.items()},
         resolution={name: source.resolution for name, source in target.balance.items()},
+        rounding={name: source.rounding for name, source in target.balance.items() if source.rounding},
         task_prices=dict(target.task_prices),
         task_price_per=dict(target.task_price_per),
         limits={name: principal.requests_per_second for name, principal in target.principals.items()},
         features=dict(target.features),
         groups=tuple(target.groups),
         retry_policy=target.retry_policy,
+        cache_window=target.cache_window,
         wired=target.simulator is not None,
     )
 
@@ -130,11 +132,16 @@ def blocked(probe: Probe, target: Target) -> str | None:
 def hooks_used(wanted: Iterable[Probe], target: Target) -> frozenset[tuple[str, str]]:
     """Surface and hook of what these probes will use: who looks at money does so in an account of its own if it can."""
     money = {"accounts", "balance"}
-    return frozenset(
+    able = [probe for probe in wanted if blocked(probe, target) is None]
+    used = {
         (probe.surface, hook)
-        for probe in wanted
-        if blocked(probe, target) is None and money & set(probe.needs)
+        for probe in able
+        if money & set(probe.needs)
         for hook in money & set(capabilities(target, probe.surface))
+    }
+    listed = {probe.surface for probe in able if "groups" in probe.needs}
+    return frozenset(
+        used | {(surface, GROUP_LIST) for surface in listed if group_list_of(target, surface) is not None}
     )
 
 

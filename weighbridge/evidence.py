@@ -301,6 +301,8 @@ class RunFacts:
     """What the target file says that a check needs in order to judge; part of the recorded evidence.
 
     Attributes:
+        rounding: how each surface's balance is rounded, where declared: `none`, `nearest`, `up` or `down`.
+        cache_window: seconds for which a cached prompt lives, where declared.
         rates: pico-dollars per token, by model and kind (`input`, `output`, `cache_read`, ...).
         limits: declared requests per second by principal.
         task_prices: credits by model.
@@ -312,11 +314,13 @@ class RunFacts:
     models: dict[str, str] = field(default_factory=dict)
     rates: dict[str, dict[str, int]] = field(default_factory=dict)
     resolution: dict[str, int] = field(default_factory=dict)
+    rounding: dict[str, str] = field(default_factory=dict)
     task_prices: dict[str, int] = field(default_factory=dict)
     task_price_per: dict[str, str] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     features: dict[str, bool] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     retry_policy: str = ""
+    cache_window: float | None = None
     wired: bool = False
     own_usage: tuple[str, ...] = ()

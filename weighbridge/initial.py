@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 from weighbridge.errors import UsageError
 from weighbridge.evidence import Ending, Exchange, Headers, Request
-from weighbridge.target import CHAT_PATH, MESSAGES_PATH, key_problem, load, url_problem
+from weighbridge.target import CHAT_PATH, MESSAGES_PATH, key_problem, url_problem
+from weighbridge.target_file import load
 from weighbridge.wire import Limits, Timeouts, exchange
 
 _TIMEOUTS = Timeouts(connect=5.0, first_byte=15.0, total=20.0)

@@ -6,11 +6,13 @@ learns beyond go or no-go is whether the scenario token survives the way to the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from weighbridge.capabilities import GROUP_LIST
 from weighbridge.errors import HarnessError, KeyRefusedError, UnknownModelError, UnreachableError
 from weighbridge.evidence import Call, Ending, header
+from weighbridge.group_list import groups_in, merged
 from weighbridge.hooks import HookError
 from weighbridge.lab import Lab
 from weighbridge.target import Principal
@@ -110,7 +112,8 @@ async def preflight(
     Args:
         lab: what it works with.
         surfaces: those to be judged.
-        hooks: surface and `accounts` or `balance`: hooks of the target file that the run will use, each tried once.
+        hooks: surface and `accounts`, `balance` or `group_list`: hooks of the target file that the run will use, each
+            tried once. What the list of groups names is what the probes see from then on.
 
     Raises:
         UnreachableError, KeyRefusedError, UnknownModelError, HarnessError: see `stop_reason`, and a hook that fails.
@@ -135,7 +138,7 @@ async def preflight(
             if reason is not None:
                 raise reason
         calls += plain
-        for what in ("balance", "accounts"):
+        for what in ("balance", "accounts", GROUP_LIST):
             if (surface, what) in hooks:
                 await _try_hook(lab, surface, what, who)
     unwired: list[str] = []
@@ -155,9 +158,21 @@ async def _try_hook(lab: Lab, surface: str, what: str, who: Principal) -> None:
     try:
         if what == "balance":
             await lab.money(who, "preflight", "before")
+        elif what == GROUP_LIST:
+            _know_groups(lab, groups_in(await lab.steer(GROUP_LIST, who)))
         else:
             await lab.make_account(surface)
     except (HookError, ValueError, TypeError) as error:
+        name = f"hooks.{what}.{surface}" if what == GROUP_LIST else f"{what}.{surface}"
         raise HookError(
-            f"the hook {what}.{surface} of the target file fails: {error}; correct it, or leave {what}.{surface} out"
+            f"the hook {name} of the target file fails: {error}; correct it, or leave {name} out"
         ) from error
+
+
+def _know_groups(lab: Lab, listed: dict[str, float | None]) -> None:
+    """From now on the target has these groups; where they are too few, the capability is not there."""
+    shared, known = lab.shared, lab.shared.target
+    groups = merged(known.groups, listed)
+    hooks = {key: hook for key, hook in known.hooks.items() if key[0] != GROUP_LIST}
+    shared.target = replace(known, groups=groups, hooks=hooks)
+    shared.facts = replace(shared.facts, groups=tuple(groups))

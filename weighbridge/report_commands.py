@@ -35,9 +35,9 @@ def judge(
 ) -> None:
     """Judge recorded evidence again, offline, with the checks of this version; write views of the result."""
     from weighbridge.judgement import exit_code
+    from weighbridge.recorded import judge_again
     from weighbridge.report.rejudge import rejudge_lines
     from weighbridge.report.views import ViewPaths, write_views
-    from weighbridge.session import judge_again
 
     paths = ViewPaths(json_file, junit, html, markdown, sarif, badge, allure)
     paths.require()

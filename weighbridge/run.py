@@ -19,7 +19,8 @@ from weighbridge.plugin import RunPlugin, attach_probe_fixtures
 from weighbridge.report.console import Console, summary_lines
 from weighbridge.report.document import require_file, require_folder
 from weighbridge.session import RunOptions, RunSession
-from weighbridge.target import Target, from_url, key_problem, load
+from weighbridge.target import Target, from_url, key_problem
+from weighbridge.target_file import load
 
 
 def resolve_target(
@@ -114,7 +115,7 @@ def run(options: RunOptions) -> ExitCode:
     session = RunSession(options)
     limit = options.settings.max_spend
     if options.dry_run or limit is not None:
-        from weighbridge.rehearsal import estimate_lines, refuse_dear
+        from weighbridge.estimate import estimate_lines, refuse_dear
 
         found = session.estimate()
         if options.dry_run:

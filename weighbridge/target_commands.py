@@ -50,7 +50,7 @@ def check(
     """Validate a target file, measure what it declares, and say what each missing capability would add."""
     from weighbridge.checkup import checkup
     from weighbridge.engine import Settings
-    from weighbridge.target import load
+    from weighbridge.target_file import load
 
     settings = Settings(allow_commands=allow_commands, timeout=timeout)
     raise typer.Exit(int(checkup(load(file), tuple(profile or ()), settings, typer.echo)))

@@ -14,7 +14,7 @@ from typing import Any
 from weighbridge import __version__
 from weighbridge.catalogue import EDITION
 from weighbridge.errors import ExitCode
-from weighbridge.session import judge_again, load_report
+from weighbridge.recorded import judge_again, load_report
 
 #: Members that only the run itself can know, or that say how it compares with files that are not published.
 _NOT_REPRODUCIBLE = frozenset({"tool", "footer", "baseline", "diff", "beyond"})

@@ -21,9 +21,9 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
+from weighbridge.recorded import judge_again
 from weighbridge.report import allure_results
 from weighbridge.report.views import ViewPaths, write_views
-from weighbridge.session import judge_again
 
 _VIEWS = ("json", "junit", "html", "markdown", "sarif", "badge")
 

@@ -16,25 +16,25 @@ def test_first_call_writes(judge: Judge, message_cache: Observation) -> None:
 @requirement("MCACHE-02", surface="messages")
 def test_repeat_reads(judge: Judge, message_cache: Observation) -> None:
     """Without the hit every turn of a long session pays the full input price."""
-    judge.settle(*over(message_cache, ("cache-repeat",), rules.hits))
+    judge.settle(*rules.hits_in_window(message_cache, judge.facts, "cache-repeat"))
 
 
 @requirement("MCACHE-03", surface="messages")
 def test_changed_content_is_a_miss(judge: Judge, message_cache: Observation) -> None:
     """A hit on other content would be an answer from the wrong document."""
-    judge.settle(*rules.reads_nothing(message_cache, "cache-changed"))
+    judge.settle(*rules.reads_nothing(message_cache, judge.facts, "cache-changed"))
 
 
 @requirement("MCACHE-04", surface="messages")
 def test_another_question_is_a_hit(judge: Judge, message_cache: Observation) -> None:
     """One document, many questions: what caching is for."""
-    judge.settle(*over(message_cache, ("cache-other-question",), rules.hits))
+    judge.settle(*rules.hits_in_window(message_cache, judge.facts, "cache-other-question"))
 
 
 @requirement("MCACHE-06", surface="messages")
 def test_another_account_reads_nothing(judge: Judge, message_cache: Observation) -> None:
     """A shared cache tells one customer what another has been sending."""
-    judge.settle(*rules.reads_nothing(message_cache, "cache-other-account"))
+    judge.settle(*rules.reads_nothing(message_cache, judge.facts, "cache-other-account"))
 
 
 @requirement("MCACHE-07", surface="messages")

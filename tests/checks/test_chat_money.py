@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.checks.chat_evidence import DONE, FINISH, MODEL, ROLE, call, post, reading, stream
-from weighbridge.checks import billing, limits
+from weighbridge.checks import billing, limits, rounding
 from weighbridge.checks.books import State, ledger_findings, state_of
 from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.money import pico_per_token
@@ -285,3 +285,32 @@ def test_readings_lie_between_the_bounds_of_the_history(
     calls: tuple[Call, ...], gone: int, outcome: Outcome
 ) -> None:
     assert _history(*calls, gone=gone) is outcome
+
+
+@pytest.mark.parametrize(
+    ("rounding", "off", "outcome"),
+    [
+        ("nearest", STEP, Outcome.MET),  # both readings lay half-way
+        ("nearest", STEP + 1, Outcome.BROKEN),
+        ("up", STEP - 1, Outcome.MET),
+        ("down", STEP, Outcome.BROKEN),
+        ("none", 1, Outcome.BROKEN),
+        ("none", 0, Outcome.MET),
+    ],
+)
+def test_a_difference_is_rounding_only_as_far_as_the_declared_one_goes(
+    rounding: str, off: int, outcome: Outcome
+) -> None:
+    facts = replace(COARSE, rounding={"chat": rounding})
+    for charged in (PRICE + off, PRICE - off):
+        assert billing.charged_the_price(_observed(PLAIN, charged), facts, "charge")[0].outcome is outcome
+
+
+def test_a_charge_of_a_few_steps_is_judged_where_nothing_is_rounded() -> None:
+    facts = replace(COARSE, resolution={"chat": PRICE}, rounding={"chat": "none"})
+    assert billing.charged_the_price(_observed(PLAIN, PRICE), facts, "charge")[0].outcome is Outcome.MET
+
+
+def test_each_surface_is_compared_in_the_steps_of_its_own_balance() -> None:
+    facts = RunFacts(resolution={"chat": 1, "aimlapi": STEP}, rounding={"aimlapi": "nearest"})
+    assert [rounding.allowance(facts, name) for name in ("chat", "messages", "aimlapi")] == [1, 1, STEP + 1]

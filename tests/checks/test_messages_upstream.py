@@ -203,8 +203,39 @@ def test_cache_counters_are_read_as_a_sequence() -> None:
 )
 def test_a_miss_means_something_only_after_a_write(first: Any, changed: Any, outcome: Outcome) -> None:
     calls = (cached("cache-first", *first), cached("cache-changed", *changed))
-    found = message_cache.reads_nothing(Observation("message_cache", calls), "cache-changed")
+    found = message_cache.reads_nothing(Observation("message_cache", calls), RunFacts(), "cache-changed")
     assert [item.outcome for item in found] == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("window", "later", "read", "outcome"),
+    [
+        (None, 400.0, 0, Outcome.BROKEN),
+        (300.0, 299.0, 0, Outcome.BROKEN),
+        (300.0, 300.0, 0, Outcome.NOT_VERIFIED),
+        (300.0, 400.0, 900, Outcome.MET),
+    ],
+    ids=["undeclared", "within", "too-late", "read-all-the-same"],
+)
+def test_a_repeat_after_the_declared_window_accuses_nobody(
+    window: float | None, later: float, read: int, outcome: Outcome
+) -> None:
+    first, repeat = cached("cache-first", 900, 0), cached("cache-repeat", 0, read)
+    repeat = replace(repeat, exchange=replace(repeat.exchange, started=first.exchange.started + later))
+    seen = Observation("message_cache", (first, repeat))
+    (found,) = message_cache.hits_in_window(seen, RunFacts(cache_window=window), "cache-repeat")
+    assert found.outcome is outcome
+
+
+def test_a_miss_of_another_account_means_nothing_once_the_window_has_passed() -> None:
+    first, other = cached("cache-first", 900, 0), cached("cache-other-account", 900, 0)
+    other = replace(other, exchange=replace(other.exchange, started=first.exchange.started + 6))
+    seen = Observation("message_cache", (first, other))
+    found = [
+        message_cache.reads_nothing(seen, RunFacts(cache_window=window), "cache-other-account")[0].outcome
+        for window in (5.0, 7.0)
+    ]
+    assert found == [Outcome.NOT_VERIFIED, Outcome.MET]
 
 
 RATES = {"input": 5, "output": 25, "cache_read": 1, "cache_write": 7}

@@ -24,7 +24,8 @@ from weighbridge.evidence import Call, Chunk, Ending, Exchange, Request, Respons
 from weighbridge.hooks import HookError, HookRunner
 from weighbridge.preflight import stop_reason
 from weighbridge.session import RunOptions, RunSession
-from weighbridge.target import Hook, Principal, from_url, load
+from weighbridge.target import Hook, Principal, from_url
+from weighbridge.target_file import load
 
 DEEP = "[" * 100_000
 URLS = [

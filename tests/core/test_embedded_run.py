@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from tests.core.running import ROOT, EmbeddedRun, command, rows
 from weighbridge.catalogue import load
-from weighbridge.session import load_report
+from weighbridge.recorded import load_report
 
 pytestmark = pytest.mark.xdist_group("embedded-run")
 

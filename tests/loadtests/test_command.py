@@ -18,7 +18,7 @@ import pytest
 
 from weighbridge.cli import main
 from weighbridge.locate import folder
-from weighbridge.session import judge_recorded, load_report
+from weighbridge.recorded import judge_recorded, load_report
 
 KEY = "sk-load-test-secret"
 CHAT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

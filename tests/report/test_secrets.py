@@ -21,7 +21,7 @@ from weighbridge.errors import HarnessError
 from weighbridge.evidence import Chunk, Ending, Exchange, Request, Response
 from weighbridge.hooks import pick
 from weighbridge.redaction import MARK, Secrets
-from weighbridge.target import from_document
+from weighbridge.target_file import from_document
 
 #: What must not be found, by where it is sown. Signs that need escaping make every spelling a different one.
 SOWN = {

@@ -13,8 +13,8 @@ import pytest
 from tests.core.running import ROOT, command
 from weighbridge import evidence_file
 from weighbridge.errors import ExitCode, UsageError
+from weighbridge.recorded import judge_again
 from weighbridge.report import document as report
-from weighbridge.session import judge_again
 from weighbridge.verification import verify
 
 

@@ -16,7 +16,7 @@ import yaml
 from tests.core.running import ROOT, command
 from weighbridge import target_pages
 from weighbridge.baseline import Entry, _read
-from weighbridge.target import load
+from weighbridge.target_file import load
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 _MEMBERS = {"name", "description", "author", "branding", "inputs", "outputs", "runs"}

@@ -19,7 +19,7 @@ from weighbridge.embed import EMBEDDED_SHAPE
 from weighbridge.initial import Answers, Found, candidates, normal, surfaces_of, text_of
 from weighbridge.plan import Selection, make_plan
 from weighbridge.suite import load_checks
-from weighbridge.target import load
+from weighbridge.target_file import load
 
 
 def test_three_answers_lead_to_the_first_verdict(tmp_path: Path) -> None:

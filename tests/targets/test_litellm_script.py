@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from weighbridge.target import load
+from weighbridge.target_file import load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "targets" / "litellm"

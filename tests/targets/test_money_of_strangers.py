@@ -12,8 +12,8 @@ import pytest
 from tests.core.running import Finished, command
 from tests.targets.plain_server import KEY, MODEL, PlainServer, plain_server
 from weighbridge.embed import EMBEDDED_SHAPE
+from weighbridge.estimate import Planned, bill, planned
 from weighbridge.evidence import Call, Chunk, Ending, Exchange, Observation, Request, Response, RunFacts
-from weighbridge.rehearsal import Planned, bill, planned
 from weighbridge.usage import MISSING, SCRIPT, own_counters, spared, whose
 from weighbridge.verdict import Finding, Outcome
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from weighbridge.target import load
+from weighbridge.target_file import load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "targets" / "portkey"

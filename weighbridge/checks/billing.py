@@ -1,8 +1,8 @@
 """Rules about money on the chat surfaces: balance before and after, against the price of the usage.
 
 Charges are differences of readings, so a rule needs two readings and a rate card; what it cannot see is
-not verified. Amounts that differ by less than the balance's resolution are the same, and an expected charge
-below a hundred times it is not judged.
+not verified. Amounts that its rounding cannot tell apart are the same, and an expected charge below a
+hundred steps of a rounded balance is not judged.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from weighbridge.checks import aimlapi_streams, message_events, streams
 from weighbridge.checks.findings import is_int, member, needs, outcome_of, situation
 from weighbridge.checks.limits import unless_limited
+from weighbridge.checks.rounding import allowance, resolution_of, same, too_small
 from weighbridge.evidence import Call, Observation, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, Usage, price, usd
 from weighbridge.scenario import Scenario
 from weighbridge.verdict import Finding, Outcome
-
-#: A charge smaller than this many steps of a balance cannot be told from rounding.
-MIN_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,11 @@ class Case:
     label: str
     calls: tuple[Call, ...]
     charged: int
+
+    @property
+    def surface(self) -> str:
+        """Whose balance was read."""
+        return self.calls[0].surface if self.calls else "chat"
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -77,20 +80,10 @@ def _finding(case: Case, ok: bool, required: str, observed: str) -> Finding:
     )
 
 
-def resolution_of(facts: RunFacts) -> int:
-    """Pico-dollars of the smallest change that the dollar balance shows."""
-    return facts.resolution.get("chat", facts.resolution.get("messages", 1))
-
-
-def _same(one: int, other: int, facts: RunFacts) -> bool:
-    """Whether a balance of this resolution shows two amounts as one; exact where every step is shown."""
-    return abs(one - other) < resolution_of(facts)
-
-
 def unseen_charge(case: Case, expected: int, facts: RunFacts) -> Finding | None:
     """Why a charge of this size cannot be told from rounding, or None if it can."""
-    resolution = resolution_of(facts)
-    if expected < MIN_STEPS * resolution:
+    if too_small(expected, facts, case.surface):
+        resolution = resolution_of(facts, case.surface)
         return Finding(
             Outcome.NOT_VERIFIED,
             observed=f"a charge of {usd(expected)} is too small for a balance that shows steps of {usd(resolution)} ({case.label})",
@@ -141,7 +134,10 @@ def charge_finding(case: Case, expected: int, facts: RunFacts, tier: str = "") -
     """Whether the balance fell by what was expected, to the last step that it shows."""
     observed = f"{usd(case.charged)}{_explained(case, expected)}"
     return _finding(
-        case, _same(case.charged, expected, facts), f"a charge of {usd(expected)}{tier}", observed
+        case,
+        same(case.charged, expected, facts, case.surface),
+        f"a charge of {usd(expected)}{tier}",
+        observed,
     )
 
 
@@ -193,7 +189,9 @@ def tier_is_reported(observation: Observation, facts: RunFacts, name: str) -> li
             (standard, "standard rate: 272K is read as 278,528"),
             (long, "long-context rate: 272K is read as 272,000"),
         )
-        reading = next((text for amount, text in readings if _same(case.charged, amount, facts)), None)
+        reading = next(
+            (text for amount, text in readings if same(case.charged, amount, facts, case.surface)), None
+        )
         findings.append(
             unseen_charge(case, standard, facts)
             or _finding(
@@ -243,7 +241,7 @@ def charged_nothing_if_failed(observation: Observation, facts: RunFacts, name: s
         findings.append(
             _finding(
                 case,
-                _same(case.charged, 0, facts),
+                same(case.charged, 0, facts, case.surface),
                 "a failed call is charged nothing",
                 f"{usd(case.charged)} charged",
             )
@@ -274,7 +272,7 @@ def refusals_cost_nothing(
         return due
     moved = before.amount - after.amount
     return Finding(
-        Outcome.MET if _same(moved, due, facts) else Outcome.BROKEN,
+        Outcome.MET if same(moved, due, facts, refused[0].surface) else Outcome.BROKEN,
         "refused calls change no balance",
         f"{usd(moved - due)} charged beyond the served calls, over {len(refused)} refused calls",
         tuple(call.id for call in refused[:5]),
@@ -326,7 +324,7 @@ def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Fi
             unseen_charge(case, expected, facts)
             or _finding(
                 case,
-                _same(case.charged, expected, facts),
+                same(case.charged, expected, facts, case.surface),
                 f"failed call and repetition cost {usd(expected)} together",
                 f"{usd(case.charged)}{_explained(case, expected)}",
             )
@@ -352,7 +350,7 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
         unseen_charge(case, total, facts)
         or _finding(
             case,
-            _same(case.charged, total, facts),
+            same(case.charged, total, facts, case.surface),
             f"only served calls are charged: {usd(total)}",
             f"{usd(case.charged)} charged",
         )
@@ -381,8 +379,8 @@ def written_at_its_rate(observation: Observation, facts: RunFacts, name: str) ->
         if blocked is not None:
             findings.append(blocked)
             continue
-        exact = _same(case.charged, expected, facts)
-        if isinstance(unwritten, int) and _same(case.charged, unwritten, facts) and not exact:
+        exact = same(case.charged, expected, facts, case.surface)
+        if isinstance(unwritten, int) and same(case.charged, unwritten, facts, case.surface) and not exact:
             observed = (
                 f"{usd(case.charged)}: written tokens at the input rate (reading C5, W = 0) ({case.label})"
             )
@@ -417,13 +415,14 @@ def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> l
             findings.append(unbegun)
             continue
         expected = expected_price(case, facts)
+        step = allowance(facts, case.surface)
         findings.append(
             expected
             if isinstance(expected, Finding)
             else unseen_charge(case, expected, facts)
             or _finding(
                 case,
-                -resolution_of(facts) < case.charged < expected + resolution_of(facts),
+                -step < case.charged < expected + step,
                 f"at most {usd(expected)}",
                 f"{usd(case.charged)} charged",
             )

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import accumulate, pairwise
 
-from weighbridge.checks.billing import resolution_of, usage_of
+from weighbridge.checks.billing import usage_of
 from weighbridge.checks.findings import needs
+from weighbridge.checks.rounding import allowance
 from weighbridge.checks.streams import read
 from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, price, usd
@@ -121,7 +122,7 @@ def discrepancies(
         history: the operations of the account.
         readings: in the order in which they were taken; the first one is the start.
         added: money that was put in.
-        resolution: differences below it cannot be seen, in pico-dollars.
+        resolution: differences below it are rounding, in pico-dollars.
     """
     found: list[Discrepancy] = []
     start, known = readings[0], 0
@@ -177,7 +178,7 @@ def ledger_findings(
     if isinstance(history, Finding):
         return history
     added = additions(notes, readings[0].situation)
-    wrong = discrepancies(history, readings, added, resolution_of(facts))
+    wrong = discrepancies(history, readings, added, allowance(facts, readings[0].surface))
     required = "every reading is what the history allows"
     if not wrong:
         states = Counter(item.state.value for item in history)

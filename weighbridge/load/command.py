@@ -57,7 +57,7 @@ from weighbridge.report import document as report
 from weighbridge.scenario import Scenario
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Target
-from weighbridge.target import load as load_target
+from weighbridge.target_file import load as load_target
 
 #: Looks at the simulator's clock: one of them is quick even on a busy machine.
 _PINGS = 40

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.errors import UsageError
+from weighbridge.recorded import load_report
 from weighbridge.report import document as report
 from weighbridge.report.html import asset, content_policy, environment
 from weighbridge.report.markdown import CLAIM_SIGNS, WORDS, escaped
-from weighbridge.session import load_report
 
 NO_DATA = "no_data"
 GLYPHS = {
