@@ -9,7 +9,7 @@ mistake is reported once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import accumulate, pairwise
@@ -33,11 +33,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call with the price it may have cost."""
+    """One call with the price it may have cost.
+
+    Attributes:
+        heard: when the history last told of it; the end of the call, or later where more was seen of it.
+    """
 
     call: Call
     state: State
     price: int
+    heard: float
 
 
 def state_of(call: Call) -> State:
@@ -106,8 +111,12 @@ def operations(calls: Sequence[Call], facts: RunFacts) -> list[Operation] | Find
             return needs("rates")
         usage = usage_of(call.scenario)
         long = (call.role or "").startswith("openai") and usage.prompt > LONG_CONTEXT_ABOVE
-        done.append(Operation(call, state_of(call), price(usage, card, long_context=long)))
+        done.append(Operation(call, state_of(call), price(usage, card, long_context=long), ended(call)))
     return done
+
+
+#: Names a difference by the operations so far and those among them that were heard of since the last reading.
+Classifier = Callable[[int, Sequence[Operation], Sequence[Operation], int], Kind]
 
 
 def discrepancies(
@@ -124,10 +133,33 @@ def discrepancies(
         added: money that was put in.
         resolution: differences below it are rounding, in pico-dollars.
     """
+
+    def so_far(at: float) -> list[Operation]:
+        return [item for item in history if item.call.exchange.started < at]
+
+    return unexplained(so_far, _kind, readings, added, resolution)
+
+
+def unexplained(
+    so_far: Callable[[float], Sequence[Operation]],
+    kind: Classifier,
+    readings: Sequence[Reading],
+    added: Sequence[Addition] = (),
+    resolution: int = 1,
+) -> list[Discrepancy]:
+    """The same for operations whose state depends on what was known at a reading.
+
+    Args:
+        so_far: the operations invoked before a moment, as they stood then.
+        kind: names a difference.
+        readings: in the order in which they were taken; the first one is the start.
+        added: money that was put in.
+        resolution: differences below it cannot be seen.
+    """
     found: list[Discrepancy] = []
     start, known = readings[0], 0
     for before, reading in pairwise(readings):
-        past = [item for item in history if item.call.exchange.started < reading.at]
+        past = so_far(reading.at)
         low = sum(item.price for item in past if item.state is State.OK)
         high = low + sum(item.price for item in past if item.state is State.INDETERMINATE)
         gone = start.amount - reading.amount + sum(one.amount for one in added if one.at < reading.at) - known
@@ -135,10 +167,10 @@ def discrepancies(
         if abs(amount) < resolution:
             continue
         known += amount
-        recent = [item for item in past if _ended(item.call) > before.at]
+        recent = [item for item in past if item.heard > before.at]
         found.append(
             Discrepancy(
-                _kind(amount, past, recent, resolution),
+                kind(amount, past, recent, resolution),
                 amount,
                 reading,
                 tuple(item.call for item in recent[-3:]),
@@ -147,23 +179,25 @@ def discrepancies(
     return found
 
 
-def _ended(call: Call) -> float:
+def ended(call: Call) -> float:
+    """When the call was over, on the run's clock."""
     return call.exchange.started + call.exchange.ended_at
+
+
+def is_price(amount: int, state: State, among: Iterable[Operation], resolution: int = 1) -> bool:
+    """Whether an operation in this state has just this price."""
+    return any(abs(abs(amount) - item.price) < resolution for item in among if item.state is state)
 
 
 def _kind(amount: int, past: Sequence[Operation], recent: Sequence[Operation], resolution: int) -> Kind:
     """What a difference amounts to, by the prices of what was invoked."""
-
-    def is_price(state: State, among: Sequence[Operation]) -> bool:
-        return any(abs(abs(amount) - item.price) < resolution for item in among if item.state is state)
-
     if not recent:
         return Kind.ORPHAN
     if amount < 0:
-        return Kind.MISSING if is_price(State.OK, past) else Kind.WRONG_AMOUNT
-    if is_price(State.ERROR, recent):
+        return Kind.MISSING if is_price(amount, State.OK, past, resolution) else Kind.WRONG_AMOUNT
+    if is_price(amount, State.ERROR, recent, resolution):
         return Kind.CHARGED_THOUGH_FAILED
-    if is_price(State.OK, past) or is_price(State.INDETERMINATE, past):
+    if any(is_price(amount, state, past, resolution) for state in (State.OK, State.INDETERMINATE)):
         return Kind.DUPLICATED
     return Kind.WRONG_AMOUNT
 
@@ -184,25 +218,32 @@ def ledger_findings(
         states = Counter(item.state.value for item in history)
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         return Finding(Outcome.MET, required, f"{len(readings)} readings; {told or 'nothing invoked'}", ())
-    return Finding(Outcome.BROKEN, required, _told(wrong, history), tuple(call.id for call in wrong[0].calls))
+    past = [item.call for item in history if item.call.exchange.started < wrong[0].reading.at]
+    course = " then ".join(f"{call.exchange.status or call.exchange.ending}" for call in past)
+    told = summary(wrong, f"after {len(past)} calls ({course})", usd)
+    return Finding(Outcome.BROKEN, required, told, tuple(call.id for call in wrong[0].calls))
 
 
-def _told(wrong: Sequence[Discrepancy], history: Sequence[Operation]) -> str:
-    """Counts by class, then the first and the worst."""
+def summary(wrong: Sequence[Discrepancy], course: str, shown: Callable[[int], str]) -> str:
+    """Counts by class, then the first and the worst.
+
+    Args:
+        wrong: at least one.
+        course: what came before the first.
+        shown: writes an amount.
+    """
+
+    def told(item: Discrepancy) -> str:
+        direction = "too much" if item.amount > 0 else "too little"
+        return f"{shown(abs(item.amount))} {direction} gone, {item.kind.value}"
+
     counts = Counter(item.kind.value for item in wrong)
     first, worst = wrong[0], max(wrong, key=lambda item: abs(item.amount))
-    past = [item for item in history if item.call.exchange.started < first.reading.at]
-    course = " then ".join(f"{item.call.exchange.status or item.call.exchange.ending}" for item in past)
     parts = [
         ", ".join(f"{count} {kind}" for kind, count in counts.items()),
-        f"first: {_amount(first)} after {len(past)} calls ({course})",
+        f"first: {told(first)} {course}",
     ]
-    return "; ".join([*parts, f"worst: {_amount(worst)}"] if worst is not first else parts)
-
-
-def _amount(item: Discrepancy) -> str:
-    direction = "too much" if item.amount > 0 else "too little"
-    return f"{usd(abs(item.amount))} {direction} gone, {item.kind.value}"
+    return "; ".join([*parts, f"worst: {told(worst)}"] if worst is not first else parts)
 
 
 def books_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
@@ -230,5 +271,5 @@ def crowd_agrees(observation: Observation, facts: RunFacts) -> Finding:
 
 def most_in_flight(calls: Iterable[Call]) -> int:
     """How many of the calls were open at the same time at most."""
-    changes = sorted(change for call in calls for change in ((call.exchange.started, 1), (_ended(call), -1)))
+    changes = sorted(change for call in calls for change in ((call.exchange.started, 1), (ended(call), -1)))
     return max(accumulate(step for _, step in changes), default=0)

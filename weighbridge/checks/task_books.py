@@ -1,92 +1,133 @@
-"""The credits of one account as a history of tasks: what each reading may show.
+"""The credits of one account as a history of tasks: what each reading may show, and what a difference amounts to.
 
-An accepted submission takes its price. What it costs at a reading depends on what was seen before it: seen
-failed, nothing (the refund comes before any poll can show failure, S3 Credits); seen completed, or scripted
-to complete, its price; scripted to fail and not seen yet, between nothing and its price.
+An accepted submission takes its price. What it stands at a reading depends on what was seen before it: seen
+failed, it is an error and costs nothing (the refund comes before any poll can show failure, S3 Credits); seen
+completed, or scripted to complete, it is ok and costs its price; scripted to fail and not seen yet, or with its
+answer lost, it is indeterminate. The books of these operations are those of `books`, in credits.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from weighbridge.checks.books import additions
+from weighbridge.checks.books import (
+    Kind,
+    Operation,
+    State,
+    additions,
+    ended,
+    is_price,
+    summary,
+    unexplained,
+)
 from weighbridge.checks.findings import member, needs
 from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
 from weighbridge.verdict import Finding, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Least and most credits that may be gone."""
-
-    low: int
-    high: int
-
-
-def _submissions(calls: Sequence[Call]) -> list[Call]:
+def _submissions(calls: Iterable[Call]) -> list[Call]:
     return [call for call in calls if call.exchange.request.method == "POST"]
 
 
-def _seen_failed(calls: Sequence[Call], task: str, before: float) -> bool:
-    """Whether a poll that ended before a moment showed the task as failed."""
-    return any(
-        call.exchange.request.method == "GET"
-        and member(call.exchange.json, "id") == task
-        and member(call.exchange.json, "status") == "failed"
-        and call.exchange.started + call.exchange.ended_at <= before
+def _polls(calls: Iterable[Call], task: str, before: float) -> list[Call]:
+    """Polls of a task that were over before a moment."""
+    return [
+        call
         for call in calls
-    )
+        if call.exchange.request.method == "GET"
+        and member(call.exchange.json, "id") == task
+        and ended(call) <= before
+    ]
 
 
-def bounds(calls: Sequence[Call], at: float, prices: dict[str, int]) -> Bounds | Finding:
-    """What may be gone at a moment, or what is missing to know it."""
-    low = high = 0
-    for call in _submissions(calls):
-        task = member(call.exchange.json, "id")
-        lost = call.exchange.ending is Ending.LEFT
-        if call.exchange.started > at or not (lost or (call.exchange.ok and isinstance(task, str))):
-            continue
-        price = prices.get(call.model or "")
-        if price is None or call.scenario is None:
-            return needs("rates" if price is None else "upstream")
-        if lost:  # whether it was accepted nobody knows, so it may have cost its price or nothing
-            high += price
-            continue
-        if _seen_failed(calls, task, at):
-            continue
-        high += price
-        if call.scenario.outcome == "completed":
-            low += price
-    return Bounds(low, high)
+def _operation(call: Call, calls: Sequence[Call], at: float, price: int) -> Operation:
+    """A submission as it stood at a moment."""
+    seen = call.exchange
+    if seen.status is not None and seen.status >= 400:
+        return Operation(call, State.ERROR, price, ended(call))
+    task = member(seen.json, "id")
+    if seen.ending is not Ending.COMPLETE or not isinstance(task, str):
+        return Operation(call, State.INDETERMINATE, price, ended(call))
+    polls = _polls(calls, task, at)
+    heard = max((ended(poll) for poll in polls), default=ended(call))
+    shown = {member(poll.exchange.json, "status") for poll in polls}
+    if "failed" in shown:
+        return Operation(call, State.ERROR, price, heard)
+    sure = "completed" in shown or (call.scenario is not None and call.scenario.outcome == "completed")
+    return Operation(call, State.OK if sure else State.INDETERMINATE, price, heard)
+
+
+def operations(calls: Sequence[Call], at: float, prices: dict[str, int]) -> list[Operation]:
+    """The submissions that were sent before a moment, as they stood then; one without a price cost none."""
+    return [
+        _operation(call, calls, at, prices.get(call.model or "", 0))
+        for call in _submissions(calls)
+        if call.exchange.started <= at
+    ]
+
+
+def kind_of(amount: int, past: Sequence[Operation], recent: Sequence[Operation], resolution: int) -> Kind:
+    """What a difference of credits amounts to.
+
+    Too little is gone where a debit is missing, or where a failed task was refunded once more; too much where a
+    failed or refused one was charged, or a debit was taken twice.
+    """
+    if not recent:
+        return Kind.ORPHAN
+    if amount > 0:
+        if is_price(amount, State.ERROR, recent, resolution):
+            return Kind.CHARGED_THOUGH_FAILED
+        twice = any(is_price(amount, state, past, resolution) for state in (State.OK, State.INDETERMINATE))
+        return Kind.DUPLICATED if twice else Kind.WRONG_AMOUNT
+    if is_price(amount, State.OK, recent, resolution):
+        return Kind.MISSING
+    if is_price(amount, State.ERROR, recent, resolution):
+        return Kind.DUPLICATED
+    return Kind.MISSING if is_price(amount, State.OK, past, resolution) else Kind.WRONG_AMOUNT
+
+
+def _credits(amount: int) -> str:
+    return f"{amount} credits"
+
+
+def _told(call: Call) -> str:
+    """What became of a submission, for the course of events."""
+    status = call.exchange.status
+    if status is None:
+        return f"{call.exchange.ending}"
+    if status >= 400 or call.scenario is None:
+        return f"{status}"
+    return call.scenario.outcome or f"{status}"
 
 
 def credit_finding(
     calls: Sequence[Call], readings: Sequence[Reading], facts: RunFacts, notes: Iterable[str] = ()
 ) -> Finding:
-    """Whether every reading of an account lies within what its tasks allow."""
+    """Whether every reading of an account lies within what its tasks allow; the differences by class."""
     if len(readings) < 2:
         return needs("balance")
-    start = readings[0].amount
-    added = additions(notes, readings[0].situation)
-    for reading in readings[1:]:
-        allowed = bounds(calls, reading.at, facts.task_prices)
-        if isinstance(allowed, Finding):
-            return allowed
-        put_in = sum(one.amount for one in added if one.at < reading.at)
-        gone = start - reading.amount + put_in
-        if not allowed.low <= gone <= allowed.high:
-            past = [call for call in _submissions(calls) if call.exchange.started <= reading.at]
-            told = ", ".join((call.scenario.outcome or "?") if call.scenario else "refused" for call in past)
-            return Finding(
-                Outcome.BROKEN,
-                f"{allowed.low} credits gone"
-                if allowed.low == allowed.high
-                else f"{allowed.low} to {allowed.high} credits gone",
-                f"{gone} credits gone after {len(past)} submissions ({told})",
-                tuple(call.id for call in past[-3:]),
-            )
-    return Finding(Outcome.MET, "every reading is what the tasks allow", f"{len(readings)} readings")
+    sent = _submissions(calls)
+    taken = [call for call in sent if (call.exchange.status or 0) < 400]
+    if any((call.model or "") not in facts.task_prices for call in taken):
+        return needs("rates")
+    if any(call.scenario is None for call in taken):
+        return needs("upstream")
+    wrong = unexplained(
+        lambda at: operations(calls, at, facts.task_prices),
+        kind_of,
+        readings,
+        additions(notes, readings[0].situation),
+    )
+    required = "every reading is what the tasks allow"
+    if not wrong:
+        states = Counter(item.state.value for item in operations(calls, readings[-1].at, facts.task_prices))
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        return Finding(Outcome.MET, required, f"{len(readings)} readings; {told or 'nothing submitted'}")
+    past = [call for call in sent if call.exchange.started <= wrong[0].reading.at]
+    course = f"after {len(past)} submissions ({', '.join(_told(call) for call in past)})"
+    evidence = tuple(call.id for call in wrong[0].calls or past[-3:])
+    return Finding(Outcome.BROKEN, required, summary(wrong, course, _credits), evidence)
 
 
 def credits_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
