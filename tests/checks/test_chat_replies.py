@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -213,6 +214,18 @@ def test_posts_are_counted_by_call() -> None:
     assert "1.00 s after" in posts.exactly(1)(twice).observed
     assert posts.exactly(1)(call(_reply(), upstream=())).outcome is Outcome.BROKEN
     assert posts.exactly(1)(call(_reply())).missing == "upstream"
+
+
+def test_a_client_that_left_early_is_no_lost_call_and_a_second_post_is_a_retry() -> None:
+    script = Scenario(ttft_ms=1000)
+    early = call("", status=None, upstream=(), ending=Ending.LEFT, scenario=script)
+    early = replace(early, exchange=replace(early.exchange, head_at=None))
+    assert posts.none_after_leaving(early).outcome is Outcome.NOT_APPLICABLE
+    assert posts.none_after_leaving(replace(early, upstream=(post(),))).outcome is Outcome.MET
+    assert posts.none_after_leaving(replace(early, upstream=(post(), post(seq=2)))).outcome is Outcome.BROKEN
+    begun = call("", upstream=(), ending=Ending.LEFT, scenario=script)
+    begun = replace(begun, exchange=replace(begun.exchange, head_at=0.01))
+    assert posts.none_after_leaving(begun).outcome is Outcome.BROKEN
 
 
 def test_a_refused_call_must_reach_nobody() -> None:

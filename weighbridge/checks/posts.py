@@ -53,6 +53,13 @@ def exactly(count: int) -> Rule:
     return rule
 
 
+def none_after_leaving(call: Call) -> Finding:
+    """A client that left caused one POST; none where it left before the target had asked its provider."""
+    if call.posts == 0 and call.exchange.ending is Ending.LEFT and call.exchange.head_at is None:
+        return not_applicable("the client left before the call had reached the provider")
+    return exactly(1)(call)
+
+
 def one_if_served(call: Call) -> Finding:
     """A served call caused exactly one POST."""
     if call.posts is None:
