@@ -40,12 +40,14 @@ from defects import (
     replies,
     routing,
     settlement,
+    stream_breaks,
     streams,
     surfaces,
     task_errors,
     task_forms,
     task_polls,
     task_promises,
+    task_repeats,
     tasks,
     upstream,
     user_limits,
@@ -81,6 +83,7 @@ DEFECTS: Mapping[str, Defect] = _by_id(
         *charged_refusals.DEFECTS,
         *replies.DEFECTS,
         *streams.DEFECTS,
+        *stream_breaks.DEFECTS,
         *event_frames.DEFECTS,
         *upstream.DEFECTS,
         *hasty.DEFECTS,
@@ -88,6 +91,7 @@ DEFECTS: Mapping[str, Defect] = _by_id(
         *settlement.DEFECTS,
         *limits.DEFECTS,
         *tasks.DEFECTS,
+        *task_repeats.DEFECTS,
         *task_promises.DEFECTS,
         *task_errors.DEFECTS,
         *task_polls.DEFECTS,
@@ -110,7 +114,7 @@ DEFECTS: Mapping[str, Defect] = _by_id(
     ]
 )
 VARIANTS: Mapping[str, Variant] = _by_id(
-    [*variants.VARIANTS, *wire_variants.VARIANTS, *aimlapi_variants.VARIANTS]
+    [*variants.VARIANTS, *wire_variants.VARIANTS, *stream_breaks.VARIANTS, *aimlapi_variants.VARIANTS]
 )
 
 __all__ = ["DEFECTS", "VARIANTS", "Defect", "Variant"]

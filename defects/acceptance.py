@@ -137,6 +137,16 @@ class RaisesLowCaps(RequestToAnthropic):
         return {**body, "max_tokens": max(_SHORTEST_ANSWER, body["max_tokens"])}
 
 
+class LeavesDefaultsOut(RequestToAnthropic):
+    """Sends a provider no member that has its default, and takes the 4096 of the page's sample for one."""
+
+    def translate(self, request: ChatRequest) -> JsonObject:
+        body = super().translate(request)
+        return {
+            name: value for name, value in body.items() if (name, value) != ("max_tokens", _OLD_OUTPUT_CAP)
+        }
+
+
 class OneTemperature(ClaudeChatValidator):
     """Takes the default temperature only, as some models with thinking do."""
 
@@ -242,6 +252,12 @@ DEFECTS = (
         "max_tokens 4096 is refused on Claude models",
         ("CLA-03", "CLA-04"),
         lambda: Components(claude_validator=BelowOldCap),
+    ),
+    Defect(
+        "claude-4096-not-sent-on",
+        "max_tokens 4096 does not reach the provider of Claude models, which refuses a call without",
+        ("CLA-03",),
+        lambda: Components(request_to_anthropic=LeavesDefaultsOut),
     ),
     Defect(
         "claude-max-tokens-defaulted",

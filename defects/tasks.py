@@ -88,25 +88,6 @@ class MergesEqualBodies(TaskService):
         return task
 
 
-class ReusesIds(TaskService):
-    """A task of the same second gets the id of the one before it."""
-
-    @cached_property
-    def _last(self) -> dict[str, Task]:
-        return {}
-
-    async def submit(
-        self, account: Account, endpoint: str, body: JsonObject, idempotency_key: str | None
-    ) -> Task:
-        task = await super().submit(account, endpoint, body, idempotency_key)
-        before = self._last.get(account.id)
-        if before is not None and before.created_at == task.created_at and before.model == task.model:
-            return before
-        if len(self._last) < _KEYS_KEPT:
-            self._last[account.id] = task
-        return task
-
-
 class WaitsForResult(TaskService):
     """Answers a submission when the work is done."""
 
@@ -244,12 +225,6 @@ DEFECTS = (
         "A second submission with an equal body gets the first one's task",
         ("TIDM-06", "TIDM-02", "TIDM-04"),
         lambda: Components(task_service=MergesEqualBodies),
-    ),
-    Defect(
-        "task-id-repeats",
-        "Two submissions of one second get the same id",
-        ("TSUB-06", "TIDM-06"),
-        lambda: Components(task_service=ReusesIds),
     ),
     Defect(
         "submission-waits",

@@ -1,12 +1,14 @@
 """AI/ML API: what a call becomes at the provider, and what a broken provider may look like to the client."""
 
-from weighbridge.checks import aimlapi_streams, message_upstream, posts, stream_breaks
+from weighbridge.checks import message_upstream, posts, stream_breaks
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
 #: What a gateway sees without knowing the model's own limits.
 SHAPES = ("no-model", "no-messages", "messages-text", "max-tokens-text", "malformed-json")
+#: The provider's wire breaks in the middle of a stream.
+CUTS = ("broken-stream", "cut-stream")
 
 
 # ------------------------------------------------------------------ refused locally
@@ -73,16 +75,30 @@ def test_upstream_key_stays_inside(judge: Judge, aimlapi_upstream_failures: Obse
 
 
 @requirement("CSTR-21", surface="aimlapi")
-def test_broken_stream_does_not_end_normally(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
-    """A made-up ending passes half an answer off as a whole one; no end marker is needed for that here."""
-    names = ("broken-stream", "cut-stream")
-    judge.settle(*over(aimlapi_upstream_failures, names, aimlapi_streams.no_normal_ending))
+def test_a_break_is_signalled(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """A finish_reason and a clean end of the connection are a whole answer here; no end marker is needed for that."""
+    judge.settle(*over(aimlapi_upstream_failures, CUTS, stream_breaks.is_signalled))
+
+
+@requirement("CSTR-21", surface="aimlapi")
+def test_a_break_gets_no_made_up_finish(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """A finish_reason says why the model stopped, and it did not stop."""
+    judge.settle(*over(aimlapi_upstream_failures, CUTS, stream_breaks.finish_is_not_made_up))
+
+
+@requirement("CSTR-21", surface="aimlapi")
+def test_a_break_does_not_end_in_done_alone(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """Where a gateway sends the marker, clients take it for the sign that all went well."""
+    judge.settle(*over(aimlapi_upstream_failures, CUTS, stream_breaks.done_is_not_the_only_word))
 
 
 @requirement("PRAC-01", surface="aimlapi")
 def test_early_end_is_not_dressed_up(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
-    """A provider that stops early but cleanly sent neither finish nor marker; inventing one hides the loss."""
-    judge.settle(
-        *over(aimlapi_upstream_failures, ("early-end",), stream_breaks.no_made_up_finish),
-        *over(aimlapi_upstream_failures, ("early-end",), stream_breaks.no_done_after_break),
-    )
+    """A provider that stops early but cleanly sent no finish; inventing one hides the loss."""
+    judge.settle(*over(aimlapi_upstream_failures, ("early-end",), stream_breaks.no_made_up_finish))
+
+
+@requirement("PRAC-01", surface="aimlapi")
+def test_early_end_gets_no_terminator(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """Nor did it send the marker, which tells most clients that the answer is whole."""
+    judge.settle(*over(aimlapi_upstream_failures, ("early-end",), stream_breaks.no_done_after_break))

@@ -126,9 +126,21 @@ def test_streamed_and_plain_reply_agree(judge: Judge, chat_replies: Observation)
 
 
 @requirement("CSTR-21", surface="chat")
-def test_broken_stream_does_not_end_normally(judge: Judge, chat_upstream_failures: Observation) -> None:
-    """A made-up ending passes half an answer off as a whole one."""
-    judge.settle(*over(chat_upstream_failures, CUTS, stream_breaks.no_normal_ending))
+def test_a_break_is_signalled(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """An ending without an error passes half an answer off as a whole one."""
+    judge.settle(*over(chat_upstream_failures, CUTS, stream_breaks.is_signalled))
+
+
+@requirement("CSTR-21", surface="chat")
+def test_a_break_gets_no_made_up_finish(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """A finish_reason says why the model stopped, and it did not stop."""
+    judge.settle(*over(chat_upstream_failures, CUTS, stream_breaks.finish_is_not_made_up))
+
+
+@requirement("CSTR-21", surface="chat")
+def test_a_break_does_not_end_in_done_alone(judge: Judge, chat_upstream_failures: Observation) -> None:
+    """Most clients take the terminator for the sign that all went well, and read no further."""
+    judge.settle(*over(chat_upstream_failures, CUTS, stream_breaks.done_is_not_the_only_word))
 
 
 @requirement("PRAC-01", surface="chat")

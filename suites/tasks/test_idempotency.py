@@ -42,4 +42,4 @@ def test_same_key_with_another_body_is_served(judge: Judge, task_idempotency: Ob
 @requirement("TIDM-06", surface="tasks")
 def test_equal_bodies_are_two_tasks(judge: Judge, task_idempotency: Observation) -> None:
     """Callers who want two variants of one prompt submit it twice."""
-    judge.settle(tasks.ids_are_new(task_idempotency.where("no-header")))
+    judge.settle(tasks.each_is_a_task(task_idempotency.where("no-header")))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.checks.chat_evidence import DONE, TEXT, call, post
-from weighbridge.checks import aimlapi, aimlapi_streams
+from weighbridge.checks import aimlapi, aimlapi_streams, stream_breaks
 from weighbridge.evidence import Call, Ending, Observation
 from weighbridge.scenario import Scenario
 from weighbridge.suite import Rule
@@ -239,30 +239,38 @@ def test_a_last_chunk_without_the_cost_is_caught(text: str) -> None:
     assert aimlapi.last_chunk_has_cost(_stream(text)).outcome is Outcome.BROKEN
 
 
-@pytest.mark.parametrize("text", [OPENING + WORDS + FINISH, OPENING + WORDS + FINISH + FLAT_ERROR + DONE])
-def test_a_made_up_ending_after_a_break_is_caught(text: str) -> None:
-    finding = aimlapi_streams.no_normal_ending(_stream(text, scenario=BROKEN))
-    assert finding.outcome is Outcome.BROKEN
+BREAK_RULES = (
+    stream_breaks.is_signalled,
+    stream_breaks.finish_is_not_made_up,
+    stream_breaks.done_is_not_the_only_word,
+)
 
 
 @pytest.mark.parametrize(
-    ("text", "ending"),
+    ("end", "ending", "broken"),
     [
-        (OPENING + WORDS, Ending.RESET),
-        (OPENING + WORDS + FLAT_ERROR, Ending.COMPLETE),
-        (OPENING + WORDS + FINISH, Ending.CLOSED),
-        (OPENING + WORDS + FINISH + FLAT_ERROR, Ending.COMPLETE),
+        ("", Ending.RESET, set()),
+        ("", Ending.COMPLETE, set()),
+        (FLAT_ERROR, Ending.COMPLETE, set()),
+        (FINISH, Ending.CLOSED, set()),
+        (FINISH + FLAT_ERROR, Ending.COMPLETE, set()),
+        (FLAT_ERROR + DONE, Ending.COMPLETE, set()),
+        (FINISH, Ending.COMPLETE, {0}),
+        (FINISH + FLAT_ERROR + DONE, Ending.COMPLETE, {1}),
+        (DONE, Ending.CLOSED, {2}),
+        (FINISH + DONE, Ending.COMPLETE, {0, 1, 2}),
     ],
 )
-def test_a_break_that_a_client_can_see_is_spared(text: str, ending: Ending) -> None:
-    finding = aimlapi_streams.no_normal_ending(_stream(text, scenario=BROKEN, ending=ending))
-    assert finding.outcome is Outcome.MET, finding.message
+def test_a_broken_stream_is_three_facts(end: str, ending: Ending, broken: set[int]) -> None:
+    reply = replace(_stream(OPENING + WORDS + end, scenario=BROKEN, ending=ending), surface="aimlapi")
+    found = [rule(reply).outcome for rule in BREAK_RULES]
+    assert {index for index, outcome in enumerate(found) if outcome is Outcome.BROKEN} == broken
 
 
 def test_a_break_answered_with_an_error_status_is_no_stream_at_all() -> None:
     refused = call({}, status=502, scenario=BROKEN)
-    assert aimlapi_streams.no_normal_ending(refused).outcome is Outcome.MET
-    assert aimlapi_streams.no_normal_ending(_stream(GOOD)).outcome is Outcome.NOT_VERIFIED
+    assert {rule(refused).outcome for rule in BREAK_RULES} == {Outcome.MET}
+    assert {rule(_stream(GOOD)).outcome for rule in BREAK_RULES} == {Outcome.NOT_VERIFIED}
 
 
 # ------------------------------------------------------------------ stop sequences

@@ -114,27 +114,57 @@ def test_without_a_script_the_text_is_not_verified() -> None:
 
 
 BROKEN_SCRIPT = Scenario(fault="reset", after=2)
+ERROR = 'data: {"error": {"message": "x"}}\n\n'
+#: The form in which some routers tell of a provider that broke.
+ERROR_CHUNK = chunk({"content": ""}, "error").replace('{"id"', '{"error": {"message": "x"}, "id"', 1)
 
 
 @pytest.mark.parametrize(
-    ("body", "ending", "normal", "made_up", "done", "signalled"),
+    ("end", "ending", "signalled", "made_up", "done"),
     [
-        (ROLE + FIRST, Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.MET, Outcome.BROKEN),
-        (ROLE + FIRST, Ending.RESET, Outcome.MET, Outcome.MET, Outcome.MET, Outcome.MET),
-        (ROLE + FIRST + 'data: {"error": {"message": "x"}}\n\n', Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.MET, Outcome.MET),
-        (ROLE + FIRST + FINISH + DONE, Ending.COMPLETE, Outcome.BROKEN, Outcome.BROKEN, Outcome.BROKEN, Outcome.BROKEN),
-        (ROLE + FIRST + DONE, Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.BROKEN, Outcome.BROKEN),
-        (ROLE + FIRST + FINISH, Ending.COMPLETE, Outcome.MET, Outcome.BROKEN, Outcome.MET, Outcome.BROKEN),
+        ("", Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.MET),
+        ("", Ending.RESET, Outcome.MET, Outcome.MET, Outcome.MET),
+        (ERROR, Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.MET),
+        (ERROR_CHUNK, Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.MET),
+        (FINISH + DONE, Ending.COMPLETE, Outcome.BROKEN, Outcome.BROKEN, Outcome.BROKEN),
+        (DONE, Ending.COMPLETE, Outcome.BROKEN, Outcome.MET, Outcome.BROKEN),
+        (DONE, Ending.RESET, Outcome.MET, Outcome.MET, Outcome.BROKEN),
+        (DONE + ERROR, Ending.COMPLETE, Outcome.BROKEN, Outcome.MET, Outcome.BROKEN),
+        (FINISH, Ending.COMPLETE, Outcome.BROKEN, Outcome.MET, Outcome.MET),
+        (FINISH, Ending.RESET, Outcome.MET, Outcome.MET, Outcome.MET),
+        (FINISH + ERROR, Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.MET),
+        (ERROR + DONE, Ending.COMPLETE, Outcome.MET, Outcome.MET, Outcome.MET),
+        (ERROR + FINISH + DONE, Ending.COMPLETE, Outcome.MET, Outcome.BROKEN, Outcome.MET),
     ],
-)  # fmt: skip
+)
 def test_a_broken_upstream_is_three_facts(
-    body: str, ending: Ending, normal: Outcome, made_up: Outcome, done: Outcome, signalled: Outcome
+    end: str, ending: Ending, signalled: Outcome, made_up: Outcome, done: Outcome
 ) -> None:
-    reply = stream(body, ending=ending, scenario=BROKEN_SCRIPT)
-    assert stream_breaks.no_normal_ending(reply).outcome is normal
+    reply = stream(ROLE + FIRST + end, ending=ending, scenario=BROKEN_SCRIPT)
+    assert stream_breaks.is_signalled(reply).outcome is signalled
+    assert stream_breaks.finish_is_not_made_up(reply).outcome is made_up
+    assert stream_breaks.done_is_not_the_only_word(reply).outcome is done
+
+
+@pytest.mark.parametrize(
+    ("end", "made_up", "done"),
+    [
+        ("", Outcome.MET, Outcome.MET),
+        (ERROR_CHUNK, Outcome.MET, Outcome.MET),
+        (FINISH + ERROR, Outcome.BROKEN, Outcome.MET),
+        (ERROR + DONE, Outcome.MET, Outcome.BROKEN),
+    ],
+)
+def test_after_an_early_end_neither_finish_nor_end_mark_may_be_invented(
+    end: str, made_up: Outcome, done: Outcome
+) -> None:
+    reply = stream(ROLE + FIRST + end, scenario=BROKEN_SCRIPT)
     assert stream_breaks.no_made_up_finish(reply).outcome is made_up
     assert stream_breaks.no_done_after_break(reply).outcome is done
-    assert stream_breaks.break_is_signalled(reply).outcome is signalled
+
+
+def test_without_a_script_nobody_knows_that_a_stream_broke() -> None:
+    assert stream_breaks.is_signalled(stream(GOOD)).missing == "upstream"
 
 
 def _tool_stream(*fragments: str, name: str = "get_weather") -> str:

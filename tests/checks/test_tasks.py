@@ -80,6 +80,26 @@ def test_one_accepted_submission_says_nothing_about_new_ids() -> None:
     assert tasks.ids_are_new([call(document()), refusal(400, 20002)]).outcome is Outcome.NOT_VERIFIED
 
 
+@pytest.mark.parametrize(
+    ("second", "outcome"),
+    [
+        (call(document() | {"id": "task_other"}), Outcome.MET),
+        (call(document()), Outcome.BROKEN),
+        (refusal(409, 20002), Outcome.BROKEN),
+        (refusal(400, 20002), Outcome.BROKEN),
+        (refusal(402, 40002), Outcome.NOT_VERIFIED),
+        (refusal(429, 30001), Outcome.NOT_VERIFIED),
+        (refusal(500, 60099), Outcome.NOT_VERIFIED),
+    ],
+)
+def test_an_equal_submission_that_is_refused_as_one_is_no_second_task(second: Call, outcome: Outcome) -> None:
+    assert tasks.each_is_a_task([call(document()), second]).outcome is outcome
+
+
+def test_a_refusal_of_the_first_says_nothing_about_the_second() -> None:
+    assert tasks.each_is_a_task([refusal(400, 1), refusal(400, 1)]).outcome is Outcome.NOT_VERIFIED
+
+
 def test_refusal_that_names_a_task_or_reaches_the_provider_is_caught() -> None:
     assert tasks.creates_nothing(refusal(400, 20002)).outcome is Outcome.MET
     assert tasks.creates_nothing(refusal(400, 20002, upstream=[provider("submit")])).outcome is Outcome.BROKEN

@@ -1,7 +1,7 @@
 """Rules about a streamed reply of AI/ML API (AIML-STR), and where its streams differ from other chat streams.
 
-This vendor's streams may end without `[DONE]`. So a finish_reason and a clean end of the connection are a
-normal ending here, and the name in `model` may be either of the two listed ones (reading C35).
+This vendor's streams may end without `[DONE]`, so a finish_reason and a clean end of the connection are a
+normal ending here; and the name in `model` may be either of the two listed ones (reading C35).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 from weighbridge.checks.aimlapi import is_text, is_unix_time
-from weighbridge.checks.findings import broken, excerpt, holds, met, needs, outcome_of
-from weighbridge.checks.streams import Piece, Transcript, on_stream, read
-from weighbridge.evidence import Call, Ending
+from weighbridge.checks.findings import broken, excerpt, met
+from weighbridge.checks.streams import Piece, Transcript, on_stream
+from weighbridge.evidence import Call
 from weighbridge.verdict import Finding
 
 _IDENTITY = ("id", "created", "model")
@@ -65,19 +65,4 @@ def identity_is_stable(call: Call, stream: Transcript) -> Finding:
 # ------------------------------------------------------------------ after a broken upstream
 def is_error(piece: Piece) -> bool:
     """An error in the middle of a stream: any JSON object that is no chunk, since no form is documented."""
-    return piece.json is not None and not isinstance(piece.json.get("choices"), list)
-
-
-def no_normal_ending(call: Call) -> Finding:
-    """A client can tell that a stream which the provider broke is not whole."""
-    if call.scenario is None:
-        return needs("upstream")
-    required = "a stream that the provider broke does not end as a normal one"
-    if call.exchange.status != 200:
-        return met(call, required, f"no stream at all: {outcome_of(call)}")
-    stream = read(call)
-    made_up = [reason for _, _, reason in stream.finishes]
-    signalled = call.exchange.ending is not Ending.COMPLETE or any(is_error(p) for p in stream.pieces)
-    normal = bool(made_up) and (bool(stream.dones) or not signalled)
-    told = f"finish_reason {made_up[0]!r} was made up" if made_up else "no finish_reason"
-    return holds(call, not normal, required, f"{told}{', then [DONE]' if stream.dones else ''}")
+    return piece.is_error or (piece.json is not None and not isinstance(piece.json.get("choices"), list))

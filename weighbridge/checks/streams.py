@@ -51,8 +51,8 @@ class Piece:
 
     @property
     def is_error(self) -> bool:
-        """An error object in the middle of a stream."""
-        return self.json is not None and bool(self.json.get("error")) and not self.json.get("choices")
+        """An error object in the middle of a stream; some gateways put it into a chunk that has choices as well."""
+        return self.json is not None and bool(self.json.get("error"))
 
     @property
     def choices(self) -> list[dict[str, Any]]:

@@ -232,6 +232,25 @@ def ids_are_new(calls: Sequence[Call], *, expected: int = 2) -> Finding:
     return met(named[-1][0], "ids never used before", f"{len(named)} different ids")
 
 
+#: Refusals that say nothing about a repetition: no credits, and too many requests.
+_OTHER_REFUSALS = frozenset({402, 429})
+
+
+def each_is_a_task(calls: Sequence[Call]) -> Finding:
+    """Equal submissions are each accepted, under an id of its own; one that is refused as a repetition is none."""
+    for number, call in enumerate(calls):
+        status = call.exchange.status
+        if number and status is not None and 400 <= status < 500 and status not in _OTHER_REFUSALS:
+            before = calls[number - 1]
+            if task_id(before) is not None:
+                return broken(
+                    call,
+                    "a task for each of two equal submissions",
+                    f"{outcome_of(call)}, though {before.id} was accepted",
+                )
+    return ids_are_new(calls)
+
+
 def creates_nothing(call: Call) -> Finding:
     """A refused submission has no id and reached no provider; the latter is not known where none is seen."""
     status = call.exchange.status
