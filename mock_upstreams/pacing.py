@@ -8,6 +8,7 @@ Due times are absolute, so a late tick never adds up to drift.
 import asyncio
 import heapq
 import itertools
+import logging
 import math
 import random
 import time
@@ -15,7 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+_LOG: Final = logging.getLogger("mock_upstreams")
+
 TICK_S: Final = 0.001
+_ROUNDING: Final = 1e-6
+"""Of a tick: what the arithmetic of the clock may be off. A tick is not done once more for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +120,39 @@ _NO_GAP: Final = Fixed()
 AT_ONCE: Final = Pace()
 
 Step = Callable[[float], float | None]
-"""Does what is due at the given monotonic time; returns the next due time, or None when nothing is left.
+"""Does what is due at the given monotonic time; returns the next due time, or None when nothing is left."""
 
-It must not raise: the wheel turns for all streams.
-"""
+Write = Callable[[bytes], object]
+Broken = Callable[[Exception], None]
+"""Told when a posted write has failed. Must not raise."""
 
 
 class Wheel:
-    """A timer wheel on `time.monotonic`; idle while nothing is waiting."""
+    """A timer wheel on `clock` (monotonic seconds); idle while nothing is waiting.
 
-    __slots__ = ("_armed", "_armed_for", "_base", "_current", "_loop", "_order", "_outbox", "_slots")
+    It turns for all streams, so whatever one of them raises ends that one only.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = (
+        "_armed",
+        "_armed_for",
+        "_base",
+        "_clock",
+        "_current",
+        "_loop",
+        "_order",
+        "_outbox",
+        "_slots",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
         self._loop = loop
+        self._clock = clock
         self._slots: dict[int, list[Step]] = {}
         self._order: list[int] = []
-        self._outbox: list[tuple[Callable[[bytes], object], bytes]] = []
+        self._outbox: list[tuple[Write, bytes, Broken]] = []
         # Ticks begin with the whole milliseconds that uvloop's timers count; for others it would wake us too early.
-        self._base = time.monotonic() // TICK_S * TICK_S
+        self._base = clock() // TICK_S * TICK_S
         self._current = 0
         self._armed: asyncio.TimerHandle | None = None
         self._armed_for = 0
@@ -146,12 +166,12 @@ class Wheel:
         """Call `step` once everybody else has had a turn."""
         self._loop.call_soon(self._once, step)
 
-    def post(self, write: Callable[[bytes], object], data: bytes) -> None:
+    def post(self, write: Write, data: bytes, broken: Broken) -> None:
         """Call `write` with `data` once all steps of this tick are done; only to be asked for by a step.
 
         Writing for all streams at once costs less for each frame than writing between two steps.
         """
-        self._outbox.append((write, data))
+        self._outbox.append((write, data, broken))
 
     def close(self) -> None:
         """Forget all that is still waiting."""
@@ -162,7 +182,7 @@ class Wheel:
         self._order.clear()
 
     def _once(self, step: Step) -> None:
-        due = step(time.monotonic())
+        due = self._done(step)
         self.deliver()
         if due is not None:
             self.add(due, step)
@@ -170,8 +190,18 @@ class Wheel:
     def deliver(self) -> None:
         """Do all writes that were posted."""
         outbox, self._outbox = self._outbox, []
-        for write, data in outbox:
-            write(data)
+        for write, data, broken in outbox:
+            try:
+                write(data)
+            except Exception as exc:  # noqa: BLE001 - told to its owner; the other streams go on
+                broken(exc)
+
+    def _done(self, step: Step) -> float | None:
+        try:
+            return step(self._clock())
+        except Exception:  # noqa: BLE001 - logged; the other streams go on
+            _LOG.exception("a step of a stream failed; the stream is left as it is")
+            return None
 
     def _insert(self, due: float, step: Step) -> None:
         slot = max(int((due - self._base) / TICK_S) + 1, self._current + 1)
@@ -195,12 +225,12 @@ class Wheel:
 
     def _run(self) -> None:
         self._armed = None
-        target = int((time.monotonic() - self._base) / TICK_S)
-        clock, insert = time.monotonic, self._insert
+        target = int((self._clock() - self._base) / TICK_S + _ROUNDING)
+        done, insert = self._done, self._insert
         while self._order and self._order[0] <= target:
             self._current = heapq.heappop(self._order)
             for step in self._slots.pop(self._current):
-                due = step(clock())
+                due = done(step)
                 if due is not None:
                     insert(due, step)
             self.deliver()

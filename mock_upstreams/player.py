@@ -128,14 +128,23 @@ class Player:
         except CallerLeft:
             self._phase = None
             self._entry.caller_left()
-        except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the caller must not get half an answer
-            self.fail()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged, and the caller must not get half an answer
+            self.fail(exc)
         return None
 
-    def fail(self) -> None:
+    def _broken(self, exc: Exception) -> None:
+        """A write that was posted has failed: the caller is gone, or it is our mistake."""
+        if self._phase is None:
+            return
+        if self.wire.is_gone:
+            self.caller_left()
+        else:
+            self.fail(exc)
+
+    def fail(self, exc: Exception) -> None:
         """Something of ours broke: log it and drop the connection."""
         self._phase = None
-        _LOG.exception("no answer to %s %s", self._entry.method, self._entry.path)
+        _LOG.error("no answer to %s %s", self._entry.method, self._entry.path, exc_info=exc)
         self.wire.abort()
         self._entry.finish("internal_error")
         self._over()
@@ -252,13 +261,15 @@ class Player:
         wheel, pieces, due = self._wheel, stamped.pieces, self._due
         while due <= now and content < pieces:
             content += 1
-            wheel.post(write, stamped[content])
+            wheel.post(write, stamped[content], self._broken)
             due = self._start + next(self._offsets)
         entry.wrote(time.monotonic_ns())
         self._content = entry.events_sent = content
         self._due = due
         if is_first or content == pieces:
             wheel.deliver()
+            if self._phase is None:
+                return None
         if content < pieces:
             return due
         for number in range(pieces + 1, len(stamped)):
