@@ -13,6 +13,7 @@ from mock_upstreams.recorder import Recorder
 from mock_upstreams.recordings import RecordingError
 from mock_upstreams.scenario import Scenario
 from mock_upstreams.scenario_files import ScenarioFileError
+from mock_upstreams.scripting import Scripted, write_scenarios
 from mock_upstreams.server import Simulator
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "RunningSimulator",
     "Scenario",
     "ScenarioFileError",
+    "Scripted",
     "Simulator",
     "SimulatorConfig",
     "is_loopback",
     "running_simulator",
+    "write_scenarios",
 ]

@@ -27,7 +27,7 @@ from mock_upstreams.scenario_keys import (
     nearest,
     surface_list,
 )
-from mock_upstreams.timings import Delay
+from mock_upstreams.timings import Delay, at_speed
 
 _OPEN: Final = b"[[wb:"
 _CLOSE: Final = b"]]"
@@ -208,6 +208,9 @@ def build(stated: Stated, name: str | None = None) -> Scenario:
     fields = {field: value for field, value in stated.items() if field not in {*OVER_TIME, "scenario"}}
     if "status" in fields and "fault" not in fields:
         fields["fault"] = "status"
+    speed = fields.pop("speed", 1.0)
+    if speed != 1:
+        fields |= {name: at_speed(fields[name], speed) for name in ("ttft_ms", "gap_ms") if name in fields}
     scenario = Scenario(name=name, **fields)
     if fields:
         for problem in _contradictions(scenario, stated):

@@ -37,7 +37,7 @@ _OUTAGE_KEYS: Final = ("after_ms", "for_ms", "status", "fault", "retry_after", "
 _OUTAGE_FAULTS: Final = ("status", "html", "empty", "close_before_headers", "reset_before_headers")
 _LONGEST_MS: Final = 86_400_000
 _MAX_RULES: Final = 1000
-_MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 
 
 class ScenarioFileError(Exception):
@@ -149,11 +149,11 @@ def _milliseconds(value: Mapping[str, Any], name: str, path: str, default: float
 def load_library(path: str) -> Library:
     """The library of a scenario file. Raises ScenarioFileError."""
     try:
-        text = Path(path).read_bytes()[: _MAX_FILE_BYTES + 1]
+        text = Path(path).read_bytes()[: MAX_FILE_BYTES + 1]
     except OSError as exc:
         raise ScenarioFileError(f"{path}: {exc.strerror}; give the path of a scenario file") from None
-    if len(text) > _MAX_FILE_BYTES:
-        raise ScenarioFileError(f"{path}: larger than {_MAX_FILE_BYTES} bytes; split the file")
+    if len(text) > MAX_FILE_BYTES:
+        raise ScenarioFileError(f"{path}: larger than {MAX_FILE_BYTES} bytes; split the file")
     try:
         node = yaml.compose(text.decode("utf-8"), Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)

@@ -15,10 +15,12 @@ import orjson
 
 from mock_upstreams.faults import ALL, IN_CALL, JOBS, LLM, SURFACE_NAMES
 from mock_upstreams.timings import (
+    SPEED_SCHEMA,
     delay_from_json,
     delay_from_text,
     number_from_json,
     number_from_text,
+    read_speed,
 )
 
 FINISHES: Final = ("stop", "length", "tool_calls", "content_filter")
@@ -288,6 +290,14 @@ KEYS: Final[Mapping[str, Key]] = {
     "tool_calls": Key("tool_calls", *_CALLS, LLM, "several tool calls: a list of {name, arguments}"),
     "ttft_ms": Key("ttft_ms", *_delay(600_000), ALL, "delay before the first content event"),
     "gap_ms": Key("gap_ms", *_delay(60_000), LLM, "delay between content events"),
+    "speed": Key(
+        "speed",
+        read_speed,
+        read_speed,
+        SPEED_SCHEMA,
+        ALL,
+        "how fast to play ttft_ms and gap_ms: 2x, 0.5x, or 0 for without any wait",
+    ),
     "tokens_per_second": Key(
         "tokens_per_second", *_integer(1, 1_000_000), LLM, "the fastest at which text may flow"
     ),

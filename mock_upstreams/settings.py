@@ -23,6 +23,7 @@ from mock_upstreams.config import LISTENER_KINDS, SimulatorConfig
 from mock_upstreams.listeners import is_loopback
 from mock_upstreams.scenario_files import line_of, read_listener
 from mock_upstreams.scenario_keys import NAME, ScenarioError, nearest
+from mock_upstreams.timings import SPEED_SCHEMA, read_speed
 
 SCHEMA_FILE: Final = Path(__file__).with_name("simulator.schema.json")
 DEFAULT_PORT: Final = 8890
@@ -97,18 +98,6 @@ def _url(value: Any) -> str:
     return value.rstrip("/")
 
 
-def read_speed(value: Any) -> float:
-    """How fast a recording is played: `2`, `2x`, `0.5x`, or 0 for without any wait. Raises ValueError."""
-    expected = "a factor like 2x or 0.5x, at most 1000x, or 0 for without any wait"
-    try:
-        speed = float(value.removesuffix("x") if isinstance(value, str) else value)
-    except (TypeError, ValueError):
-        raise ValueError(expected) from None
-    if isinstance(value, bool) or not 0 <= speed <= 1000:
-        raise ValueError(expected)
-    return speed
-
-
 def _models(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
         raise ValueError("a list of model ids")
@@ -141,9 +130,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "scenarios": Setting(*_TEXT, "file with named scenarios, rules and outages"),
     "strict": Setting(_flag, {"type": "boolean"}, "refuse all that the real upstreams refuse"),
     "replay": Setting(*_TEXT, "recording of `weighbridge mock record`: its answers and nothing else"),
-    "replay_speed": Setting(
-        read_speed, {"type": ["number", "string"], "pattern": r"^[0-9.]+x?$"}, "how fast: 2x, 0.5x, or 0"
-    ),
+    "replay_speed": Setting(read_speed, SPEED_SCHEMA, "how fast: 2x, 0.5x, or 0"),
     "flush": Setting(
         _flush, {"enum": ["frame", "stream"]}, "one write for each event, or for all due together"
     ),

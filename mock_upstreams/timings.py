@@ -79,3 +79,30 @@ def delay_from_json(value: Any, high: float) -> Delay:
 
 def _forms(high: float) -> str:
     return f"{milliseconds(high)}, or uniform:LOW:HIGH, lognormal:MEDIAN:SIGMA, trace:A,B,C"
+
+
+def read_speed(value: Any) -> float:
+    """How fast something is played: `2`, `2x`, `0.5x`, or 0 for without any wait. Raises ValueError."""
+    expected = "a factor like 2x or 0.5x, at most 1000x, or 0 for without any wait"
+    try:
+        speed = float(value.removesuffix("x") if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        raise ValueError(expected) from None
+    if isinstance(value, bool) or not 0 <= speed <= 1000:
+        raise ValueError(expected)
+    return speed
+
+
+SPEED_SCHEMA: Final = {"type": ["number", "string"], "minimum": 0, "maximum": 1000, "pattern": r"^[0-9.]+x?$"}
+
+
+def at_speed(delay: Delay, speed: float) -> Delay:
+    """The same delay when all is played `speed` times as fast; 0 is without any wait."""
+    slow = 1 / speed if speed else 0.0
+    if not isinstance(delay, Timing):
+        return delay * slow
+    if not slow:
+        return 0.0
+    # The sigma of a lognormal delay is that of its shape.
+    scaled = len(delay.values) if delay.kind != "lognormal" else 1
+    return Timing(delay.kind, tuple(v * slow if i < scaled else v for i, v in enumerate(delay.values)))

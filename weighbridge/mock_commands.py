@@ -1,4 +1,4 @@
-"""`weighbridge mock` and `weighbridge mock record`: options and texts; `serve.py` does the work."""
+"""`weighbridge mock` and its sub-commands: options and texts; `serve.py` does the work."""
 
 from __future__ import annotations
 
@@ -102,11 +102,30 @@ def record(
     ),
     host: Annotated[str, typer.Option("--host", help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 8890,
+    scenarios: Annotated[
+        Path | None, typer.Option("--scenarios", help="at the end, also turn it into this scenario file")
+    ] = None,
 ) -> None:
     """Stand in front of a real provider and record it, secrets masked, for `weighbridge mock --replay`."""
     from weighbridge.serve import record_provider
 
-    raise typer.Exit(int(record_provider(upstream, str(out), host, port)))
+    raise typer.Exit(int(record_provider(upstream, str(out), host, port, _text(scenarios))))
+
+
+@app.command()
+def scenarios(
+    recording: Annotated[Path, typer.Argument(help="what `mock record` has written")],
+    out: Annotated[Path, typer.Option("--out", help="the scenario file; an existing one is replaced")] = Path(
+        "scenarios.yaml"
+    ),
+    name: Annotated[
+        str | None, typer.Option("--name", help="what names begin with (default: the recording's own name)")
+    ] = None,
+) -> None:
+    """Turn a recording into a scenario file: its answers by name, for any call, at any speed."""
+    from weighbridge.serve import script_recording
+
+    raise typer.Exit(int(script_recording(str(recording), str(out), name)))
 
 
 def _text(path: Path | None) -> str | None:

@@ -10,7 +10,14 @@ from pathlib import Path
 import typer
 import uvloop
 
-from mock_upstreams import Recorder, RecordingError, ScenarioFileError, Simulator, is_loopback
+from mock_upstreams import (
+    Recorder,
+    RecordingError,
+    ScenarioFileError,
+    Simulator,
+    is_loopback,
+    write_scenarios,
+)
 from mock_upstreams.settings import Settings as SimulatorSettings
 from mock_upstreams.settings import SettingsError, listener_of, settings
 from mock_upstreams.tls import TlsError
@@ -115,8 +122,8 @@ def _introduce(url: str, chosen: SimulatorSettings) -> None:
         typer.echo(f"  control API: Authorization: Bearer {chosen.config.control_token}")
 
 
-def record_provider(upstream: str, out: str, host: str, port: int) -> ExitCode:
-    """Relay to a real provider and record it, until interrupted.
+def record_provider(upstream: str, out: str, host: str, port: int, scenarios: str | None = None) -> ExitCode:
+    """Relay to a real provider and record it, until interrupted; then make a scenario file of it, if one is named.
 
     Raises:
         TargetFileError: the upstream is no URL, or the recording cannot be written.
@@ -137,7 +144,28 @@ def record_provider(upstream: str, out: str, host: str, port: int) -> ExitCode:
         typer.echo(f"{recorder.recorded} exchanges recorded, {recorder.skipped} not")
         typer.echo(f"play them: weighbridge mock --replay {out}")
 
-    return _serve(body)
+    ended = _serve(body)
+    return ended if scenarios is None else script_recording(out, scenarios, None)
+
+
+def script_recording(recording: str, out: str, name: str | None) -> ExitCode:
+    """Turn a recording into a scenario file.
+
+    Raises:
+        TargetFileError: the recording cannot be used, or the file cannot be written.
+    """
+    try:
+        found = write_scenarios(recording, out, name)
+    except RecordingError as error:
+        raise TargetFileError(str(error)) from error
+    for line in found.made:
+        typer.echo(line)
+    for line in found.left_out:
+        typer.echo(f"left out: {line}", err=True)
+    typer.echo(
+        f"use them: weighbridge mock --scenarios {out}, with the model wb-{found.made[0].partition(':')[0]}"
+    )
+    return ExitCode.OK
 
 
 def serve_gateway(config: Path, workers: int = 1) -> ExitCode:

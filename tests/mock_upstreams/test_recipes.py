@@ -39,8 +39,9 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_there_are_ten() -> None:
-    assert [int(name.partition("-")[0]) for name in RECIPES] == list(range(1, 11))
+def test_there_are_eleven_one_program_each() -> None:
+    assert [int(name.partition("-")[0]) for name in RECIPES] == list(range(1, 12))
+    assert all(len(BLOCK.findall(text)) == 1 for _, _, text in SECTION.findall(PAGE))
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import urllib.request
@@ -281,9 +282,33 @@ def test_the_command_records_and_plays(tmp_path: Path) -> None:
         assert call(lines[0].rpartition(" ")[2], "[[wb:b;text=Hello]]") == original
 
 
+def test_the_command_turns_a_recording_into_scenarios_that_it_serves(tmp_path: Path) -> None:
+    recording, file, again = tmp_path / "story.ndjson", tmp_path / "s.yaml", tmp_path / "again.yaml"
+    options = ("--port", "0", "--out", str(recording), "--scenarios", str(file))
+    with (
+        running_simulator() as provider,
+        mock("record", "--upstream", provider.url, *options) as (program, lines),
+    ):
+        (url,) = re.findall(r"at (http://127\.0\.0\.1:\d+)", lines[0])
+        call(url, "[[wb:a;text=Once%20upon%20a%20time]]")
+        program.send_signal(signal.SIGINT)
+        rest, _ = program.communicate(timeout=20)
+        assert "story-1: POST /v1/chat/completions, a whole answer" in rest
+        assert "with the model wb-story-1" in rest
+        assert program.returncode == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with mock("scenarios", str(recording), "--out", str(again), "--name", "tale") as (program, lines):
+        assert program.wait(20) == 0
+        assert lines[0] == "tale-1: POST /v1/chat/completions, a whole answer"
+    with mock("--scenarios", str(again), "--port", "0") as (program, lines):
+        found = call(lines[0].rpartition(" ")[2], "[[wb:b;scenario=tale-1;speed=4x]]")
+        assert found["choices"][0]["message"]["content"] == "Once upon a time"  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (("scenarios", "/nowhere/r"), "/nowhere/r: No such file or directory"),
         (("--replay", "/nowhere/r"), "/nowhere/r: No such file or directory"),
         (("--config", "/nowhere/c"), "/nowhere/c: No such file or directory"),
         (("--tls-cert", "/nowhere/c.pem", "--port", "0"), "/nowhere/c.pem: no such file"),
