@@ -13,16 +13,14 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 from mock_upstreams import Simulator, SimulatorConfig
-from reference_gateway import Components, Gateway, GatewayConfig, reapi_config
+from reference_gateway import Components, Gateway, GatewayConfig, GatewayStartError, reapi_config
+from weighbridge.embedded_target import EMBEDDED_PROFILES, EMBEDDED_SHAPE, Pair, started
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Request
-from weighbridge.locate import folder
 from weighbridge.target import Target
-from weighbridge.target_file import load
 from weighbridge.wire import Timeouts, exchange
 
 #: The gateway asks the media provider this often; tasks in a run last some 50 ms.
@@ -34,33 +32,7 @@ _IMPATIENCE_S = 1.0
 _START_USD = "100000"
 _START_CREDITS = 1_000_000
 
-_SHAPE_VARIABLES = {
-    "WB_CHAT_URL": "http://127.0.0.1:1/v1",
-    "WB_MESSAGES_URL": "http://127.0.0.1:1",
-    "WB_TASKS_URL": "http://127.0.0.1:1/api/v1",
-    "WB_AIMLAPI_URL": "http://127.0.0.1:2/v1",
-    "WB_OPERATOR_URL": "http://127.0.0.1:1/operator/v1",
-    "WB_SIMULATOR_URL": "http://127.0.0.1:1",
-    "WB_OPERATOR_TOKEN": "not-started",
-    "WB_CHAT_KEY": "not-started-chat",
-    "WB_TASKS_KEY": "not-started-tasks",
-    "WB_AIMLAPI_KEY": "not-started-aimlapi",
-    "WB_CHAT_ACCOUNT": "not-started-chat",
-    "WB_TASKS_ACCOUNT": "not-started-tasks",
-    "WB_AIMLAPI_ACCOUNT": "not-started-aimlapi",
-}
-
-#: The embedded target before it is started: enough to plan a run, nothing to call.
-EMBEDDED_SHAPE: Target = load(folder("targets") / "embedded.yaml", _SHAPE_VARIABLES)
-EMBEDDED_PROFILES = EMBEDDED_SHAPE.profiles
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A started simulator and gateway, with the variables that `targets/embedded.yaml` wants."""
-
-    target: Target
-    variables: Mapping[str, str]
+__all__ = ["EMBEDDED_PROFILES", "EMBEDDED_SHAPE", "Pair", "embedded", "gateway_on", "serving"]
 
 
 async def _operator(url: str, operator_token: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -189,8 +161,7 @@ async def _pair(gateway: Gateway, simulator_url: str, operator_token: str) -> Pa
         "WB_TASKS_ACCOUNT": tasks["account"],
         "WB_AIMLAPI_ACCOUNT": aimlapi["account"],
     }
-    target = load(folder("targets") / "embedded.yaml", variables)
-    return Pair(replace(target, place="the embedded target"), variables)
+    return started(variables)
 
 
 @asynccontextmanager
@@ -207,11 +178,17 @@ async def serving(components: Components | None = None, database: str | None = N
     Args:
         components: as above.
         database: where the gateway keeps its books; without it in files that go away at the end.
+
+    Raises:
+        HarnessError: the gateway cannot start.
     """
     with tempfile.TemporaryDirectory(prefix="weighbridge-") as files:
         settings = {} if database is None else {"database": database, "files": files}
-        async with (
-            Simulator(SimulatorConfig()) as simulator,
-            gateway_on(simulator.url, components, **settings) as pair,
-        ):
-            yield pair
+        try:
+            async with (
+                Simulator(SimulatorConfig()) as simulator,
+                gateway_on(simulator.url, components, **settings) as pair,
+            ):
+                yield pair
+        except GatewayStartError as error:
+            raise HarnessError(str(error)) from error

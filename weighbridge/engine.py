@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from weighbridge import tolerances
+from weighbridge.beside import Beside, held_up, watched
 from weighbridge.capabilities import GROUP_LIST, capabilities, group_list_of
 from weighbridge.clock import Clock, align
 from weighbridge.errors import WeighbridgeError
@@ -201,13 +202,24 @@ async def gather(
     surfaces: tuple[str, ...],
     settings: Settings,
     progress: Progress | None = None,
+    beside: Beside | None = None,
 ) -> Evidence:
     """Preflight the target, run the probes, join both sides.
+
+    Args:
+        target: the deployment.
+        probes: names of the probes.
+        surfaces: those to be judged.
+        settings: how to gather.
+        progress: told of each probe that is done.
+        beside: the process of ours that the target lives in, if it does.
 
     Raises:
         WeighbridgeError: preflight found a reason to stop, or the simulator went away.
     """
     shared = prepare(target, settings)
+    if beside is not None:
+        shared.lag = beside.lag
     report = progress or (lambda _done, _total, _what: None)
     names = list(dict.fromkeys(probes))
     wanted = [PROBES[name] for name in names if name in PROBES]
@@ -222,7 +234,8 @@ async def gather(
         if name not in PROBES
     }
 
-    truncated = await run_probes(shared, wanted, observations, report)
+    async with watched(beside, shared):
+        truncated = await run_probes(shared, wanted, observations, report)
     preflight_calls = first.calls
     if shared.control is not None:
         report(len(observations), len(wanted), "joining the upstream side")
@@ -238,6 +251,7 @@ async def gather(
         else:
             observations = {name: join(item, seen, first.unwired) for name, item in observations.items()}
             preflight_calls = tuple(replace(call, upstream=seen.get(call.id, ())) for call in first.calls)
+    observations = {name: held_up(item, shared) for name, item in observations.items()}
     tasks = made_tasks(call for item in observations.values() for call in item.calls)
     return Evidence(
         facts=shared.facts,

@@ -19,7 +19,7 @@ from weighbridge.evidence import Observation
 from weighbridge.judgement import Judgement
 from weighbridge.locate import folder
 from weighbridge.plan import Selection
-from weighbridge.session import RunOptions, RunSession
+from weighbridge.session import RunOptions, RunSession, pair_of
 from weighbridge.suite import (
     Check,
     Judge,
@@ -253,10 +253,14 @@ def pytest_configure(config: pytest.Config) -> None:
             profiles=tuple(option.profile),
             selection=Selection(Level(option.level.upper()), tuple(option.requirement), option.quick),
         )
-        plugin = RunPlugin(RunSession(options))
+        session = RunSession(options)
+        pair = None if option.collectonly else pair_of(options)
     except WeighbridgeError as error:
         pytest.exit(str(error), returncode=int(error.exit_code))
-    config.pluginmanager.register(plugin, "weighbridge-run")
+    if pair is not None:
+        session.pair = pair
+        config.add_cleanup(pair.close)
+    config.pluginmanager.register(RunPlugin(session), "weighbridge-run")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

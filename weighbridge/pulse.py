@@ -23,12 +23,15 @@ class Pulse:
 
     def __init__(self) -> None:
         self.first_trouble: float | None = None
+        self._sentence: str | None = None
         self._end: asyncio.Future[str] | None = None
         self._followed: dict[str, asyncio.Task[None]] = {}
         self._silent = 0
 
     async def dead(self) -> str:
         """Wait for the end of the target; yields what happened, as a sentence."""
+        if self._sentence is not None:
+            return self._sentence
         self._end = asyncio.get_running_loop().create_future()
         return await self._end
 
@@ -46,16 +49,19 @@ class Pulse:
                 return
             self._silent += 1
             if self._silent >= tolerances.SILENT_CALLS:
-                self._declare(
+                self.declare(
                     f"the target answers nothing any more: {self._silent} calls one after another got no first byte",
                     seen.started,
                 )
         else:
             self._silent = 0
 
-    def _declare(self, sentence: str, since: float) -> None:
+    def declare(self, sentence: str, since: float) -> None:
+        """The target is dead: how, and the second of the run at which the trouble began."""
+        if self._sentence is not None:
+            return
+        self._sentence, self.first_trouble = sentence, since
         if self._end is not None and not self._end.done():
-            self.first_trouble = since
             self._end.set_result(sentence)
 
     def _follow(self, url: str, since: float) -> None:
@@ -77,7 +83,7 @@ class Pulse:
                         return
                     await asyncio.sleep(tolerances.KNOCK_INTERVAL_S)
         except TimeoutError:
-            self._declare(f"the target died: nothing listens at {parts.netloc} any more", since)
+            self.declare(f"the target died: nothing listens at {parts.netloc} any more", since)
 
     async def close(self) -> None:
         """End what still follows something up."""

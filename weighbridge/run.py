@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +20,12 @@ from weighbridge.locate import folder
 from weighbridge.plugin import RunPlugin, attach_probe_fixtures
 from weighbridge.report.console import Console, summary_lines
 from weighbridge.report.document import require_file, require_folder
-from weighbridge.session import RunOptions, RunSession
+from weighbridge.session import RunOptions, RunSession, pair_of
 from weighbridge.target import Target, from_url, key_problem
 from weighbridge.target_file import load
+
+if TYPE_CHECKING:
+    from weighbridge.pair_process import PairProcess
 
 
 def resolve_target(
@@ -110,9 +115,16 @@ def run(options: RunOptions) -> ExitCode:
     Raises:
         WeighbridgeError: the options do not fit together.
     """
+    # Started first, so that it starts while we load and collect.
+    pair = None if options.dry_run else pair_of(options)
+    with pair or nullcontext():
+        return _run(options, pair)
+
+
+def _run(options: RunOptions, pair: PairProcess | None) -> ExitCode:
     console = Console()
     attach_probe_fixtures()
-    session = RunSession(options)
+    session = RunSession(options, pair)
     limit = options.settings.max_spend
     if options.dry_run or limit is not None:
         from weighbridge.estimate import estimate_lines, refuse_dear

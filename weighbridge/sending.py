@@ -121,9 +121,8 @@ class Sender(Purse):
             await asyncio.sleep(_back_off(seen))
             seen = await self._exchange(request, id_, room, pace, leave, provoked=silent)
         call = self._call(seen, situation, surface, role, who, scenario, streamed=streamed, retried=retried)
-        lag = self.shared.lag.longest(self.shared.epoch + seen.started)
-        if contention or lag:
-            call = replace(call, contention=contention, lag=lag)
+        if contention:
+            call = replace(call, contention=True)
         if keep:
             self.calls.append(call)
         return call

@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
 from weighbridge import baseline as baselines
 from weighbridge import evidence_file
 from weighbridge.catalogue import Catalogue
@@ -27,6 +25,7 @@ from weighbridge.difference import difference
 from weighbridge.engine import INTERRUPTED, Evidence, Progress, Settings, gather
 from weighbridge.errors import ExitCode, HarnessError, strongest
 from weighbridge.judgement import Judgement, exit_code, judge_rows
+from weighbridge.loops import new_event_loop
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.recorded import generated_probes, load_report
 from weighbridge.report import document as report
@@ -37,6 +36,7 @@ from weighbridge.verdict import Finding
 
 if TYPE_CHECKING:
     from weighbridge.estimate import Estimate
+    from weighbridge.pair_process import PairProcess
 
 #: The page beside report.json.
 PAGE = "report.html"
@@ -74,11 +74,26 @@ class RunOptions:
     dry_run: bool = False
 
 
+def pair_of(options: RunOptions) -> PairProcess | None:
+    """The process of the embedded target, started, if this run shall have one: a quick run has it in its own.
+
+    Raises:
+        HarnessError: it cannot be started.
+    """
+    if options.target is not None or options.selection.quick:
+        return None
+    from weighbridge.pair_process import PairProcess
+
+    return PairProcess()
+
+
 class RunSession:
     """The state of one run."""
 
-    def __init__(self, options: RunOptions) -> None:
+    def __init__(self, options: RunOptions, pair: PairProcess | None = None) -> None:
+        """`pair` is the embedded target in a process of its own; without it, and without a target, it starts in ours."""
         self.options = options
+        self.pair = pair
         self.started = datetime.now(UTC)
         self.id = f"{self.started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.catalogue: Catalogue = load_catalogue()
@@ -98,7 +113,7 @@ class RunSession:
         if self.target is not None:
             self.plan = make_plan(self.target, self.catalogue, options.profiles, options.selection)
         else:
-            from weighbridge.embed import EMBEDDED_PROFILES, EMBEDDED_SHAPE
+            from weighbridge.embedded_target import EMBEDDED_PROFILES, EMBEDDED_SHAPE
 
             # Known before anything is started, so that a mistake in the options costs no start.
             profiles = options.profiles or EMBEDDED_PROFILES
@@ -131,7 +146,7 @@ class RunSession:
         assert self.plan is not None  # noqa: S101 - set by the constructor
         target = self.target
         if target is None:
-            from weighbridge.embed import EMBEDDED_SHAPE
+            from weighbridge.embedded_target import EMBEDDED_SHAPE
 
             target = EMBEDDED_SHAPE
         names = self.probes(self.wanted(self.checks))
@@ -146,7 +161,7 @@ class RunSession:
         import weighbridge.probes  # noqa: F401 - registers the probes
 
         names = self.probes(checks)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self._gather(names, progress))
         assert self.evidence is not None  # noqa: S101 - set by the coroutine that ended well
         return self.evidence
@@ -156,7 +171,9 @@ class RunSession:
         async with self._reach() as target:
             self.target = target
             assert self.plan is not None  # noqa: S101 - set by the constructor
-            evidence = await gather(target, names, self.plan.surfaces, self.options.settings, progress)
+            evidence = await gather(
+                target, names, self.plan.surfaces, self.options.settings, progress, self.pair
+            )
             # What was made at the embedded gateway goes when it goes.
             self.evidence = evidence if self.options.target is not None else replace(evidence, made=())
 
@@ -164,6 +181,10 @@ class RunSession:
     async def _reach(self) -> AsyncIterator[Target]:
         if self.options.target is not None:
             yield self.options.target
+            return
+        if self.pair is not None:
+            async with self.pair.running() as target:
+                yield target
             return
         from weighbridge.embed import embedded
 

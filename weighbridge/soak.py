@@ -12,12 +12,12 @@ import statistics
 import time
 from dataclasses import dataclass
 
-import uvloop
-
-from weighbridge.embed import EMBEDDED_PROFILES, EMBEDDED_SHAPE, embedded
+from weighbridge.embedded_target import EMBEDDED_PROFILES, EMBEDDED_SHAPE
 from weighbridge.engine import Settings, gather
 from weighbridge.errors import ExitCode
 from weighbridge.judgement import judge_rows
+from weighbridge.loops import new_event_loop
+from weighbridge.pair_process import PairProcess
 from weighbridge.plan import Selection, make_plan
 from weighbridge.report.console import Console
 from weighbridge.suite import judge_directly, load_checks
@@ -36,7 +36,7 @@ class CleanRun:
     seconds: float
 
 
-async def _run_once(seed: int) -> CleanRun:
+async def _run_once(seed: int, pair: PairProcess) -> CleanRun:
     import weighbridge.probes  # noqa: F401 - registers the probes
     from weighbridge.catalogue import load
 
@@ -45,8 +45,8 @@ async def _run_once(seed: int) -> CleanRun:
     plan = make_plan(EMBEDDED_SHAPE, catalogue, EMBEDDED_PROFILES, Selection())
     checks = [check for check in load_checks() if plan.wants(check)]
     probes = [name for check in checks for name in check.probes]
-    async with embedded() as target:
-        evidence = await gather(target, probes, plan.surfaces, Settings(seed=seed))
+    async with pair.running() as target:
+        evidence = await gather(target, probes, plan.surfaces, Settings(seed=seed), beside=pair)
     findings = {check.id: judge_directly(check, evidence.observations, evidence.facts) for check in checks}
     rows = judge_rows(plan, catalogue, checks, findings).rows
     told = [f"{row.requirement.id} ({row.finding.message})" for row in rows if row.verdict in _ACCUSED]
@@ -65,8 +65,8 @@ def soak(runs: int) -> ExitCode:
     logging.disable(logging.WARNING)
     done: list[CleanRun] = []
     for number in range(runs):
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            run = runner.run(_run_once(number))
+        with PairProcess() as pair, asyncio.Runner(loop_factory=new_event_loop) as runner:
+            run = runner.run(_run_once(number, pair))
         done.append(run)
         told = ", ".join((*run.accused, *run.unjudged)) or "nothing accused"
         console.line(f"{number + 1:>3}/{runs} {run.seconds:5.1f} s, {run.passed} rows pass: {told}")

@@ -133,13 +133,13 @@ async def embedded_pair(scratch: Path) -> AsyncIterator[Mapping[str, str]]:
         HarnessError: they did not start.
     """
     log = scratch / "pair.log"
-    async with _child(("-m", "weighbridge.load.pair"), home=scratch, log=log) as process:
+    async with _child(("-m", "weighbridge.pair", str(scratch)), home=scratch, log=log) as process:
         assert process.stdout is not None  # noqa: S101 - piped above
         try:
             async with asyncio.timeout(_START_S):
                 line = await process.stdout.readline()
-            variables = json.loads(line)
-        except (TimeoutError, ValueError) as error:
+            variables = json.loads(line)["variables"]
+        except (TimeoutError, ValueError, KeyError) as error:
             raise HarnessError(
                 f"the embedded simulator and gateway did not start: {_last_words(log)}"
             ) from error

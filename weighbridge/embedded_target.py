@@ -1,0 +1,48 @@
+"""The embedded target as a stranger would describe it: read from `targets/embedded.yaml`, started or not.
+
+What starts it is in `embed`, which loads the simulator and the gateway; a run whose pair lives in a process of its
+own plans and judges with this alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from weighbridge.locate import folder
+from weighbridge.target import Target
+from weighbridge.target_file import load
+
+_SHAPE_VARIABLES = {
+    "WB_CHAT_URL": "http://127.0.0.1:1/v1",
+    "WB_MESSAGES_URL": "http://127.0.0.1:1",
+    "WB_TASKS_URL": "http://127.0.0.1:1/api/v1",
+    "WB_AIMLAPI_URL": "http://127.0.0.1:2/v1",
+    "WB_OPERATOR_URL": "http://127.0.0.1:1/operator/v1",
+    "WB_SIMULATOR_URL": "http://127.0.0.1:1",
+    "WB_OPERATOR_TOKEN": "not-started",
+    "WB_CHAT_KEY": "not-started-chat",
+    "WB_TASKS_KEY": "not-started-tasks",
+    "WB_AIMLAPI_KEY": "not-started-aimlapi",
+    "WB_CHAT_ACCOUNT": "not-started-chat",
+    "WB_TASKS_ACCOUNT": "not-started-tasks",
+    "WB_AIMLAPI_ACCOUNT": "not-started-aimlapi",
+}
+
+#: The embedded target before it is started: enough to plan a run, nothing to call.
+EMBEDDED_SHAPE: Target = load(folder("targets") / "embedded.yaml", _SHAPE_VARIABLES)
+EMBEDDED_PROFILES = EMBEDDED_SHAPE.profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A started simulator and gateway, with the variables that `targets/embedded.yaml` wants."""
+
+    target: Target
+    variables: Mapping[str, str]
+
+
+def started(variables: Mapping[str, str]) -> Pair:
+    """The pair that a start left these variables of."""
+    target = load(folder("targets") / "embedded.yaml", variables)
+    return Pair(replace(target, place="the embedded target"), variables)
