@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import signal
 import sys
@@ -259,6 +260,10 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def _tell_interrupted() -> None:
     sys.stderr.write("weighbridge: interrupted\n")
+    if hasattr(signal, "pthread_sigmask"):
+        # Python takes an interruption inside `exec`, as where a dataclass is being made, for one that nobody handled,
+        # and would in the end send itself the signal in place of leaving with our code.
+        atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:
