@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the tests need beside Python packages: Node and npm for the official clients and the contract tools, Chromium for the
-# report page. On Debian, as root, it is installed; elsewhere one line says what is missing and how to get it. PostgreSQL
+# report page, curl for the lines of findings. On Debian, as root, it is installed; elsewhere one line says what is missing and how to get it. PostgreSQL
 # comes from a wheel where the system has none. Tests whose tool is missing skip loudly, or fail with REQUIRE_ALL=1.
 set -eu
 
@@ -8,6 +8,7 @@ missing=""
 command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
   command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

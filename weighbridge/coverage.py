@@ -93,11 +93,20 @@ def _needs(row: str, catalogue: Catalogue, checks: Sequence[Check]) -> list[froz
     """The sets of capabilities each of which suffices for the row: what it names and what its checks' probes do."""
     own = frozenset(catalogue.requirements[row].needs)
     judging = [check for check in checks if row in check.binding.ids]
-    plain = [check for check in judging if not check.binding.widens]
-    return [
-        own | {need for name in check.probes if name in PROBES for need in PROBES[name].needs}
-        for check in plain or judging
-    ]
+    plain = [check for check in judging if not check.binding.widens] or judging
+    ways = [own | _asked(check) for check in plain]
+    # Where nobody scripts the usage, replies and money show some rows as well.
+    ways += [_asked(check) for check in judging if any(PROBES[name].unscripted for name in _known(check))]
+    return ways
+
+
+def _known(check: Check) -> list[str]:
+    return [name for name in check.probes if name in PROBES]
+
+
+def _asked(check: Check) -> frozenset[str]:
+    """What the probes of a check cannot do without."""
+    return frozenset(need for name in _known(check) for need in PROBES[name].needs)
 
 
 def coverage(

@@ -33,6 +33,7 @@ from weighbridge.engine import Evidence, Settings, gather
 from weighbridge.errors import ExitCode, UsageError, WeighbridgeError, nearest
 from weighbridge.judgement import Judgement, judge_rows
 from weighbridge.plan import Plan, Selection, make_plan
+from weighbridge.registry import PROBES
 from weighbridge.report.console import Console
 from weighbridge.report.document import require_file, write
 from weighbridge.suite import Check, judge_directly, load_checks
@@ -40,7 +41,6 @@ from weighbridge.verdict import Level, Outcome, Verdict
 
 CLEAN = "clean"
 #: Probes that a wired target leaves out, since its usage is scripted, and what they may spend on an account of ours.
-_UNSCRIPTED = frozenset({"chat_real_money"})
 _SPEND_USD = 100.0
 #: A probe that costs as much as a tenth of all others together.
 _DEAR = "chat_crowd"
@@ -123,7 +123,9 @@ def _unscripted(checks: Sequence[Check], requirements: tuple[str, ...], kind: st
         name
         for check in checks
         for name in check.probes
-        if name in _UNSCRIPTED and (kind == CLEAN or set(check.binding.ids) & set(requirements))
+        if name in PROBES
+        and PROBES[name].unscripted
+        and (kind == CLEAN or set(check.binding.ids) & set(requirements))
     }
     return sorted(found)
 

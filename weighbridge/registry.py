@@ -40,13 +40,19 @@ class Probe:
     function: ProbeFunction
     needs: tuple[str, ...] = ()
     quick: bool = False
+    unscripted: bool = False
 
 
 PROBES: dict[str, Probe] = {}
 
 
 def probe(
-    surface: str, *, stage: Stage = Stage.HEALTHY, needs: tuple[str, ...] = (), quick: bool = False
+    surface: str,
+    *,
+    stage: Stage = Stage.HEALTHY,
+    needs: tuple[str, ...] = (),
+    quick: bool = False,
+    unscripted: bool = False,
 ) -> Callable[[ProbeFunction], ProbeFunction]:
     """Register a probe under its function's name.
 
@@ -55,13 +61,14 @@ def probe(
         stage: when it may run.
         needs: capabilities without which it has nothing to do; checks then say what is missing.
         quick: what it sends is judged by the replies, and it waits for nothing; `--quick` runs these alone.
+        unscripted: it is for providers whose usage nobody scripts, and judges rows that otherwise need `upstream`.
     """
 
     def register(function: ProbeFunction) -> ProbeFunction:
         name = function.__name__
         if name in PROBES:
             raise UsageError(f"two probes are called {name!r}; rename one")
-        PROBES[name] = Probe(name, surface, stage, function, needs, quick)
+        PROBES[name] = Probe(name, surface, stage, function, needs, quick, unscripted)
         return function
 
     return register

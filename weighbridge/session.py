@@ -262,6 +262,16 @@ class RunSession:
             return code
         return strongest([code, ExitCode.INTERRUPTED if cut == INTERRUPTED else ExitCode.UNREACHABLE])
 
+    def _bodies(self, document: Mapping[str, Any]) -> dict[str, bytes]:
+        """The files from which the curl lines of what the report shows read their bodies."""
+        from weighbridge.report.curl import body_files
+        from weighbridge.report.embedding import referred
+
+        assert self.evidence is not None  # noqa: S101 - the document was made of it
+        shown = frozenset(referred(document, self.evidence))
+        every = (call for item in self.evidence.observations.values() for call in item.calls)
+        return body_files(call for call in every if call.id in shown)
+
     def write(self, document: Mapping[str, Any]) -> Path:
         """Write report.json, the evidence, the page to read and what other views were asked for.
 
@@ -277,6 +287,8 @@ class RunSession:
             if self.options.json_file is not None:
                 report.write(document, self.options.json_file)
             report.replace_file(self.folder / evidence_file.NAME, self._recorded)
+            for name, body in self._bodies(document).items():
+                report.replace_file(self.folder / name, body)
         except OSError as error:
             raise HarnessError(
                 f"the results cannot be written to {error.filename or self.folder}: {error.strerror or error}; "

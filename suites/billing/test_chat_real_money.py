@@ -5,10 +5,34 @@ from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
 
-@requirement("CBIL-01", "CBIL-02", "CBIL-04", "CBIL-14", surface="chat", widens=True)
+@requirement("CBIL-01", "CBIL-02", "CBIL-04", "CBIL-05", "CBIL-12", "CBIL-14", surface="chat", widens=True)
 def test_real_charge_is_the_price_of_the_reported_usage(judge: Judge, chat_real_money: Observation) -> None:
     """What the reply reports, times the rate card, leaves the balance."""
     judge.settle(*real_money.charged_by_report(chat_real_money, judge.facts, "real-charge"))
+
+
+@requirement("CBIL-03", surface="chat", widens=True)
+def test_real_sonnet_charge_is_the_price(judge: Judge, chat_real_money: Observation) -> None:
+    """The model's own card, not that of its sister."""
+    facts = judge.facts
+    judge.settle(
+        *real_money.charged_by_report(chat_real_money, facts, "real-charge", role="anthropic_sonnet")
+    )
+
+
+@requirement("CBIL-15", surface="chat", widens=True)
+def test_real_streamed_charge_is_the_price(judge: Judge, chat_real_money: Observation) -> None:
+    """A stream that was asked for its usage says what it costs."""
+    judge.settle(*real_money.charged_by_report(chat_real_money, judge.facts, "real-streamed"))
+
+
+@requirement("CBIL-24", surface="chat", widens=True)
+def test_real_long_prompt_of_claude_is_standard(judge: Judge, chat_real_money: Observation) -> None:
+    """A real prompt of some 292,000 tokens at the one price that Claude models have."""
+    facts = judge.facts
+    judge.settle(
+        *real_money.charged_by_report(chat_real_money, facts, "real-long-claude", long_context=False)
+    )
 
 
 @requirement("CBIL-18", surface="chat", widens=True)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,6 @@ import pytest
 
 from tests.core.running import Finished, command
 from tests.targets.plain_server import KEY, MODEL, PlainServer, plain_server
-from weighbridge import evidence_file
-from weighbridge.evidence import Exchange
 
 
 def judge(server: PlainServer, out: Path, *more: str) -> tuple[Finished, dict[str, Any]]:
@@ -50,52 +45,6 @@ def test_a_model_that_calls_no_tool_is_not_accused(tmp_path: Path) -> None:
     row = next(row for row in report["requirements"] if row["id"] == "CRES-16")
     assert (done.code, row["verdict"], row["inside_scope"]) == (0, "not_verified", False)
     assert row["missing"] == "a model that calls the tool it is told to call"
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-@pytest.mark.parametrize("flaw", ["no-done", "text-finish", "html-errors", "wrong-model", "any-key"])
-def test_the_curl_line_of_a_finding_repeats_it(flaw: str, tmp_path: Path) -> None:
-    with plain_server(flaws=(flaw,)) as server:
-        done, report = judge(server, tmp_path, "--quick")
-        assert done.code == 1, done.out
-        broken = [row for row in report["requirements"] if row["verdict"] == "fail"]
-        assert broken
-        evidence = _exchanges(tmp_path / "evidence.ndjson")
-        for row in broken:
-            assert row["curl"] in done.out
-            again = subprocess.run(
-                ["/bin/sh", "-c", row["curl"]],
-                env={"KEY": KEY, "PATH": os.environ["PATH"]},
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=True,
-            ).stdout
-            shown = next(evidence[ref] for ref in row["evidence"] if ref in evidence)
-            assert shown.response is not None
-            assert int(again.split()[1]) == shown.response.status
-            was = shown.response.text
-            assert _steady(again.partition("\n\n")[2].replace("\r", "") or again) == _steady(was)
-
-
-def _exchanges(path: Path) -> dict[str, Exchange]:
-    observations = evidence_file.read(path)[0].observations.values()
-    return {call.id: call.exchange for observation in observations for call in observation.calls}
-
-
-def _steady(text: str) -> list[tuple[str, str]]:
-    """What of a body does not depend on when it was asked for: the skeleton of its lines."""
-    found = []
-    for line in text.replace("\r", "").split("\n"):
-        payload = line.removeprefix("data: ")
-        if payload.startswith("{"):
-            document = json.loads(payload)
-            for name in ("id", "created"):
-                document.pop(name, None)
-            found.append(("json", json.dumps(document, sort_keys=True)))
-        elif payload.strip() and not payload.startswith("HTTP/") and ": " not in payload:
-            found.append(("text", payload))
-    return found
 
 
 def test_a_baseline_keeps_quiet_about_what_it_lists_and_about_nothing_else(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from weighbridge import tolerances
 from weighbridge.evidence import Call
 from weighbridge.hooks import HookError
 from weighbridge.lab import Lab, probe
+from weighbridge.probes.real_prompts import SPEND_GUARD
 from weighbridge.probes.tasks_flow import (
     NO_SUCH_TASK,
     again,
@@ -138,9 +139,15 @@ async def _with_fields(lab: Lab, role: str, who: Principal, special: dict[str, s
             await follow(lab, role, followed, who, task)
 
 
-@probe("tasks", needs=("upstream", "balance"))
+@probe("tasks", needs=("balance",))
 async def task_counted_prices(lab: Lab) -> None:
-    """Three units of every model whose price is declared per unit, with the credits before and after."""
+    """Three units of every model whose price is declared per unit, with the credits before and after.
+
+    Of a real provider three cost real money, so they are asked for only within the spend guard.
+    """
+    if not lab.wired and lab.shared.max_spend is None:
+        lab.miss("*", SPEND_GUARD)
+        return
     await asyncio.gather(*(_counted(lab, role) for role in usable_roles(lab)))
 
 
