@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 from weighbridge.capabilities import CAPABILITIES
 from weighbridge.catalogue import load
 from weighbridge.requirement_texts import texts
-from weighbridge.scenario import Scenario
 from weighbridge.suite import load_checks
 
 
@@ -59,15 +57,9 @@ def _capabilities() -> list[dict[str, Any]]:
 
 
 def _scenarios() -> list[dict[str, Any]]:
-    attributes = (Scenario.__doc__ or "").partition("Attributes:")[2]
-    told: dict[str, str] = {}
-    for line in attributes.splitlines():
-        name, colon, text = line.strip().partition(": ")
-        if colon and name in {field.name for field in fields(Scenario)}:
-            told[name] = text
-    return [
-        {"id": field.name, "title": told.get(field.name, "see the entry above")} for field in fields(Scenario)
-    ]
+    from mock_upstreams.scenario_keys import KEYS
+
+    return [{"id": name, "title": key.says} for name, key in KEYS.items()]
 
 
 def _faults() -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ VERDICTS: Mapping[Verdict, str] = {
 
 
 def _text(value: object) -> str:
-    return " ".join(str(value or "").split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(("" if value is None else str(value)).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _table(titles: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> Iterator[str]:
@@ -84,21 +84,60 @@ def _commands(group: Any, path: str = "weighbridge") -> Iterator[str]:
             yield from _commands(command, full)
 
 
-def _fields(schema: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
-    for name, member in schema["properties"].items():
-        kind = member.get("type") or str(member.get("$ref", "")).rpartition("/")[2] or "any"
-        yield f"`{name}`", kind, member.get("description") or member.get("title")
+def _kind(schema: Mapping[str, Any]) -> str:
+    """The type of a value in a few words."""
+    if "$ref" in schema:
+        return f"`{str(schema['$ref']).rpartition('/')[2]}`"
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    for choice in ("oneOf", "anyOf"):
+        if choice in schema:
+            return " or ".join(dict.fromkeys(_kind(item) for item in schema[choice]))
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"object of {_kind(schema['additionalProperties'])}"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _fields(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[object, ...]]:
+    """Every field below a schema by its path; what has a definition of its own is left to that."""
+    for name, member in schema.get("properties", {}).items():
+        place = f"{path}{name}"
+        yield f"`{place}`", _kind(member), member.get("description") or member.get("title")
+        yield from _below(member, place)
+
+
+def _below(member: Mapping[str, Any], place: str) -> Iterator[tuple[object, ...]]:
+    yield from _fields(member, f"{place}.")
+    if isinstance(member.get("items"), dict):
+        yield from _below(member["items"], f"{place}[]")
+    if isinstance(member.get("additionalProperties"), dict):
+        yield from _below(member["additionalProperties"], f"{place}.<name>")
+    for choice in ("oneOf", "anyOf"):
+        for item in member.get(choice, ()):
+            yield from _below(item, place)
+
+
+def report_schema() -> Any:
+    """The published schema of report.json."""
+    return json.loads((folder("spec") / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
 
 
 def _report() -> Iterator[str]:
-    schema = json.loads((folder("spec") / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
+    schema = report_schema()
     yield from _table(("field", "type", "meaning"), _fields(schema))
     for name, part in sorted(schema.get("$defs", {}).items()):
+        yield f"\n### {name}\n"
+        if part.get("description"):
+            yield _text(part["description"]) + "\n"
         if "properties" in part:
-            yield f"\n### {name}\n"
-            if part.get("description"):
-                yield _text(part["description"]) + "\n"
             yield from _table(("field", "type", "meaning"), _fields(part))
+        else:
+            yield f"Kind: {_text(_kind(part))}"
 
 
 def _listed(what: str) -> Iterator[tuple[object, ...]]:
@@ -130,10 +169,14 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def page_path() -> Path:
+    """Where the page is kept."""
+    return Path(folder("spec")).parent / "docs" / "reference.md"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the page, or with `--check` say whether it is fresh."""
-    place = Path(folder("spec")).parent / "docs" / "reference.md"
-    text = page()
+    place, text = page_path(), page()
     if "--check" in (sys.argv[1:] if arguments is None else arguments):
         fresh = place.exists() and place.read_text(encoding="utf-8") == text
         if not fresh:

@@ -1,4 +1,4 @@
-"""The examples of docs/load.md: the first one is run, of the others every option, gate, shape and mix must exist."""
+"""The page docs/load.md: its options, gates, shapes, mixes and variables exist. tests/docs runs its examples."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from weighbridge.cli import app, main
+from weighbridge.cli import app
 from weighbridge.load import gates, shapes
 from weighbridge.load.figures import Failure
 from weighbridge.load.lanes import parse_mix
@@ -35,31 +35,6 @@ def known_options() -> set[str]:
 def test_the_page_shows_what_the_other_tests_here_look_at() -> None:
     assert len(OURS) >= 3
     assert len(LOCUST) >= 3
-
-
-def test_the_first_example_runs_in_a_few_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--target" not in OURS[0]
-    with pytest.raises(SystemExit) as ended:
-        # Click takes the last of two values; only how long it takes is changed.
-        main(
-            [
-                "load",
-                *OURS[0],
-                "--users",
-                "3",
-                "--duration",
-                "2s",
-                "--warm-up",
-                "500ms",
-                "--out",
-                str(tmp_path),
-            ]
-        )
-    # On a busy machine a gate of milliseconds may be missed, or the client may say that it was late.
-    assert ended.value.code in {0, 1, 5}
-    assert "ttft.p99" in capsys.readouterr().out
-    for name in ("load.html", "load.json", "report.json", "evidence.ndjson"):
-        assert (tmp_path / name).stat().st_size
 
 
 def test_every_option_on_the_page_exists() -> None:

@@ -1,14 +1,9 @@
-"""The page of the simulator: its recipes run as they stand, and its tables are fresh."""
+"""The page of the simulator: its recipes, and tables that are fresh."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 from mock_upstreams.faults import FAULTS
 from mock_upstreams.reference import TABLES, refreshed
@@ -26,39 +21,14 @@ RECIPES = {
 }
 
 
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
-    return subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_there_are_eleven_one_program_each() -> None:
     assert [int(name.partition("-")[0]) for name in RECIPES] == list(range(1, 12))
     assert all(len(BLOCK.findall(text)) == 1 for _, _, text in SECTION.findall(PAGE))
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_works_as_it_stands(name: str, tmp_path: Path) -> None:
-    assert "assert" in RECIPES[name]
-    (tmp_path / "recipe.py").write_text(RECIPES[name])
-    ran = run(["recipe.py"], tmp_path)
-    assert ran.returncode == 0, ran.stderr
-
-
-def test_the_pytest_recipe_works_as_it_stands(tmp_path: Path) -> None:
-    blocks = BLOCK.findall(PAGE.partition("### In pytest")[2].partition("\n## ")[0])
-    for block in blocks:
-        name = block.partition("\n")[0].removeprefix("# ")
-        (tmp_path / name).write_text(block)
-    ran = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], tmp_path)
-    assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
+def test_each_shows_what_comes_of_it() -> None:
+    """They are run with all the other examples, by tests/docs."""
+    assert all("assert" in recipe for recipe in RECIPES.values())
 
 
 def test_the_tables_are_fresh() -> None:
