@@ -17,7 +17,7 @@ from mock_upstreams.scenario_files import read_library
 from reference_gateway import parse_config
 from tests.docs.blocks import ROOT, Block
 from weighbridge.load import gates
-from weighbridge.target import load
+from weighbridge.target_file import load
 
 _SCHEMAS: Final = ROOT / "spec" / "schemas"
 
