@@ -16,6 +16,7 @@ from reference_gateway.config_reference import SCHEMA_FILE, reference
 from reference_gateway.config_section import ConfigError
 from reference_gateway.gateway import Gateway, GatewayStartError, serve_until
 from reference_gateway.observation.logs import configure_logging
+from reference_gateway.observation.metrics import count_together
 from reference_gateway.supervisor import (
     Supervisor,
     WorkersError,
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--workers", type=int, default=1, metavar="N", help="processes; more than one need PostgreSQL"
     )
     parser.add_argument("--inherit", help=argparse.SUPPRESS)
+    parser.add_argument("--count-into", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.schema or options.reference:
         sys.stdout.write(SCHEMA_FILE.read_text(encoding="utf-8") if options.schema else reference())
@@ -47,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201 - the program's output
         return 2
     configure_logging(config)
+    if options.count_into is not None:
+        folder, _, worker = options.count_into.rpartition(":")
+        count_together(Path(folder), int(worker))
     calm_collector()
     try:
         uvloop.run(_run(Path(options.config), config, options.workers, options.inherit))

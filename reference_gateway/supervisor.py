@@ -3,6 +3,7 @@
 The parent opens the sockets, starts the workers with them, and watches: a worker that dies is reported and replaced; a
 signal is handed on, and what does not end within its bound is killed. It serves nothing itself. Each worker holds one end
 of a pair of sockets, its lifeline: it tells there that it is ready, and stops when the parent is gone, however it went.
+All count into one folder, so that a scrape of any worker shows the sums.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import logging
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 from reference_gateway.config import Address, GatewayConfig
 from reference_gateway.gateway import Gateway, GatewayStartError
 from reference_gateway.listener import root_url
+from reference_gateway.observation.metrics import forget_worker
 
 _BACKLOG = 1024
 _STOP_S = 10.0
@@ -49,12 +52,16 @@ def check_workers(config: GatewayConfig, workers: int) -> None:
 class Supervisor:
     """Owns the sockets and the worker processes."""
 
+    #: What a worker runs; it is given the options of a worker.
+    program: Sequence[str] = (sys.executable, "-m", "reference_gateway")
+
     def __init__(self, path: Path, config: GatewayConfig, workers: int) -> None:
         self._path = path
         self._config = config
         self._workers = workers
         self._sockets: dict[str, socket.socket] = {}
         self._running: dict[int, asyncio.subprocess.Process] = {}
+        self._counts = Path()
         self._stopping = asyncio.Event()
         self._failed = asyncio.Event()
 
@@ -67,6 +74,13 @@ class Supervisor:
         """Serve until the event is set; raises `GatewayStartError` when a worker cannot even start."""
         with contextlib.ExitStack() as stack:
             self._open(stack)
+            self._counts = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(
+                        prefix="reference-gateway-counts-", ignore_cleanup_errors=True
+                    )
+                )
+            )
             ready = [asyncio.Event() for _ in range(self._workers)]
             keepers = [
                 asyncio.create_task(self._keep(index, event), name=f"worker {index}")
@@ -105,13 +119,14 @@ class Supervisor:
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    process = await self._spawn(theirs)
+                    process = await self._spawn(index, theirs)
                 self._running[index] = process
                 ours.settimeout(0)
                 came = await asyncio.get_running_loop().sock_recv(ours, 1)
                 if came == _READY:
                     ready.set()
                 code = await process.wait()
+            forget_worker(self._counts, index)
             if self._stopping.is_set():
                 return
             if not ready.is_set():
@@ -124,17 +139,14 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
-    async def _spawn(self, lifeline: socket.socket) -> asyncio.subprocess.Process:
+    async def _spawn(self, index: int, lifeline: socket.socket) -> asyncio.subprocess.Process:
         handed = {**self._sockets, _LIFELINE: lifeline}
         inherit = ",".join(f"{name}={opened.fileno()}" for name, opened in handed.items())
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "reference_gateway",
-            "--config",
-            str(self._path),
-            "--inherit",
-            inherit,
+            *self.program,
+            *("--config", str(self._path)),
+            *("--inherit", inherit),
+            *("--count-into", f"{self._counts}:{index}"),
             pass_fds=[opened.fileno() for opened in handed.values()],
         )
 
