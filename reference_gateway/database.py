@@ -61,6 +61,11 @@ class SchemaConnection(Connection, Protocol):
 Operation = Callable[[Connection], Coroutine[Any, Any, T]]
 
 
+def new_worker() -> str:
+    """A name that no other process has had."""
+    return f"worker_{random_hex()}"
+
+
 class Database(ABC):
     """Takes operations from the event loop that called `start`. Bounded: too many waiting ones are refused."""
 
@@ -68,7 +73,7 @@ class Database(ABC):
     """Whether other processes may work with the same books at the same time."""
 
     def __init__(self) -> None:
-        self.worker = f"worker_{random_hex()}"
+        self.worker = new_worker()
         """This process among those that share the books."""
 
     @abstractmethod

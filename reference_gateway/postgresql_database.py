@@ -26,6 +26,7 @@ from reference_gateway.database import (
     Operation,
     StorageError,
     T,
+    new_worker,
 )
 from reference_gateway.identifiers import random_hex
 from reference_gateway.migrations import migrate
@@ -102,7 +103,7 @@ class PostgresqlDatabase(Database):
         self._connections = connections
         self._pool: Any = None
         self._presence: Any = None
-        self._lock_key = int(random_hex()[:15], 16)
+        self._lock_key = _new_lock_key()
         self._open: set[asyncio.Task[Any]] = set()
         self._lanes: dict[str, asyncio.Task[Any]] = {}
 
@@ -208,8 +209,16 @@ class PostgresqlDatabase(Database):
             await self._pool.release(connection)
 
     async def enlist(self) -> None:
-        """Hold a lock by a session of its own; the server lets go of it as soon as this process is gone."""
-        if self._presence is None or self._presence.is_closed():
+        """Hold a lock by a session of its own; the server lets go of it as soon as this process is gone.
+
+        A process whose session was lost comes back under another name. What it had begun under the old one may have
+        been given back by others, or half of it lost with the server, so it is taken over like a dead worker's.
+        """
+        if self._presence is not None and self._presence.is_closed():
+            self._presence = None
+            _log.warning("%s has lost its session at the database and begins anew", self.worker)
+            self.worker, self._lock_key = new_worker(), _new_lock_key()
+        if self._presence is None:
             try:
                 self._presence = await asyncpg.connect(
                     self._url,
@@ -225,6 +234,10 @@ class PostgresqlDatabase(Database):
 
     async def bury(self, connection: Connection, lease_s: float) -> None:
         await connection.execute(_BURY, self.worker, lease_s)
+
+
+def _new_lock_key() -> int:
+    return int(random_hex()[:15], 16)
 
 
 _HOST = socket.gethostname()

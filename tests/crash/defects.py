@@ -14,7 +14,7 @@ from reference_gateway.calls import CallPlan, CallService
 from reference_gateway.config import GatewayConfig
 from reference_gateway.database import Connection
 from reference_gateway.jsonwire import JsonObject
-from reference_gateway.ledger import Ledger
+from reference_gateway.ledger import Ledger, Reason
 from reference_gateway.payment import Payment
 from reference_gateway.pricing import Usage
 from reference_gateway.tasks.model import Task, TaskError
@@ -92,6 +92,29 @@ class AnswersBeforeTheCommit(Ledger):
         return done
 
 
+class WritesBalancesOver(Ledger):
+    """Reads a balance and writes another one, without a lock: right alone, wrong beside a second process."""
+
+    async def lock_balance(self, connection: Connection, account: str) -> int:
+        return await self.read_balance(connection, account)
+
+    async def post(
+        self,
+        connection: Connection,
+        reason: Reason,
+        call: str,
+        account: str,
+        amount: int,
+        detail: JsonObject | None = None,
+    ) -> int:
+        before = await self.read_balance(connection, account)
+        after = await super().post(connection, reason, call, account, amount, detail)
+        await connection.execute(
+            "UPDATE accounts SET balance = ? WHERE account = ?", before + amount, account
+        )
+        return after
+
+
 class ForgetsHolds(Ledger):
     """What a dead gateway has set aside stays there."""
 
@@ -123,6 +146,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "refund in a second transaction": "failed, refunded None of 40",
     "charge before the reply": "charged without a whole reply of the provider",
     "answer before the commit": "delivered whole and not charged",
+    "balances written over": "but its transfers sum to",
     "holds forgotten": "are still held",
     "intents sent again": "sent 2 times",
 }
@@ -130,10 +154,14 @@ EXPECTED: Final[Mapping[str, str]] = {
 
 Change = Callable[[GatewayConfig], dict[str, Any]]
 
+AMONG_WORKERS: Final = ("answer before the commit", "balances written over", "holds forgotten")
+"""Those that a gateway of several processes is tried with; the middle one is wrong nowhere else."""
+
 DEFECTS: Final[Mapping[str, Change]] = {
     "refund in a second transaction": lambda _config: {"task_store": RefundsInASecondTransaction},
     "charge before the reply": lambda _config: {"calls": ChargesBeforeTheReply},
     "answer before the commit": lambda _config: {"ledger": AnswersBeforeTheCommit},
+    "balances written over": lambda _config: {"ledger": WritesBalancesOver},
     "holds forgotten": lambda _config: {"ledger": ForgetsHolds},
     "intents sent again": _sends_again,
 }

