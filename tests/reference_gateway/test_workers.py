@@ -278,7 +278,7 @@ def test_one_scrape_shows_what_all_workers_have_counted_and_death_takes_nothing_
 
             async def counted() -> bool:
                 seen = await scraped(gateway)
-                return seen[ok] >= 25 and seen[open_now] == 0
+                return seen[ok] >= 25 and seen.get(open_now, 0) == 0
 
             assert await wait_for(counted, 10)
 
