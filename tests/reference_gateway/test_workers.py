@@ -269,7 +269,7 @@ def test_one_scrape_shows_what_all_workers_have_counted_and_death_takes_nothing_
 
                 async def served() -> bool:
                     with contextlib.suppress(aiohttp.ClientError):
-                        return (await gateway.chat(headers))[0] == 200
+                        return bool((await gateway.chat(headers))[0] == 200)
                     return False
 
                 assert await wait_for(served, 20)
