@@ -71,6 +71,7 @@ class Exchanges:
             raw_headers=head.raw_headers,
             credential=head.credential,
             arrived_ns=arrived_ns,
+            headers_weight=head.weight,
         )
 
     def left_early(self, entry: Entry) -> None:

@@ -12,6 +12,7 @@ from aiohttp.http import HttpVersion, RawRequestMessage
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from mock_upstreams.journal import headers_weight
 from mock_upstreams.routes import Place, find_place
 
 _BEARER: Final = re.compile(r"bearer\s+(\S.*)", re.IGNORECASE)
@@ -21,7 +22,7 @@ RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`credential` is the provider's: a bearer token or x-api-key."""
+    """`credential` is the provider's: a bearer token or x-api-key. `weight` is that of the headers in the journal."""
 
     method: str
     url: URL
@@ -33,6 +34,7 @@ class Head:
     keep_alive: bool
     place: Place
     credential: str | None
+    weight: int
 
     @classmethod
     def read(
@@ -57,6 +59,7 @@ class Head:
             keep_alive=keep_alive,
             place=find_place(path),
             credential=_credential(headers),
+            weight=headers_weight(raw_headers),
         )
 
     @classmethod

@@ -5,7 +5,6 @@ bounded by number and by bytes; what falls out is counted, so that a reader know
 """
 
 import hashlib
-import itertools
 import logging
 import time
 from array import array
@@ -72,6 +71,7 @@ class Entry:
     retry_after_s: float | None = None
     ending: str = "open"
     caller_left_ns: int | None = None
+    headers_weight: int | None = field(default=None, repr=False, compare=False)
     counts: Counts | None = field(default=None, repr=False, compare=False)
     writes_us: "array[int]" = field(default_factory=lambda: array("L"), repr=False)
 
@@ -103,9 +103,10 @@ class Entry:
     @property
     def weight(self) -> int:
         """Bytes that this entry is held to cost: what callers decide the length of, and what Python adds."""
-        headers = sum(map(len, itertools.chain.from_iterable(self.raw_headers)))
+        if self.headers_weight is None:
+            self.headers_weight = headers_weight(self.raw_headers)
         called = len(self.path) + len(self.query) + len(self.token or "")
-        return _ENTRY_OVERHEAD + _HEADER_OVERHEAD * len(self.raw_headers) + headers + called + len(self.body)
+        return _ENTRY_OVERHEAD + self.headers_weight + called + len(self.body)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -142,6 +143,11 @@ class Entry:
     def as_line(self) -> bytes:
         """The same as one line of NDJSON."""
         return orjson.dumps(self.as_json()) + b"\n"
+
+
+def headers_weight(raw_headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Bytes that headers are held to cost."""
+    return sum(_HEADER_OVERHEAD + len(name) + len(value) for name, value in raw_headers)
 
 
 def credential_digest(credential: str | None) -> str | None:

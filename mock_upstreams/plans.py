@@ -117,6 +117,10 @@ class Script(Collection[Event]):
         parts.append(after)
         return b"".join(parts)
 
+    def lengths(self) -> list[int]:
+        """Those of what `chunked` yields."""
+        return [len(data) for _, data in self.chunked()]
+
     @property
     def pieces(self) -> int:
         """How many of the events are content."""

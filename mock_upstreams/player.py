@@ -60,7 +60,6 @@ class Player:
         "_stamped",
         "_start",
         "_wheel",
-        "_whole",
         "_wrote_at",
         "wire",
     )
@@ -90,7 +89,6 @@ class Player:
         self._stamped = NOTHING_STAMPED
         self._offsets: Iterator[float] = iter(())
         self._paced = False
-        self._whole: list[bytes] = []
         self._start = self._due = self._wrote_at = self._give_up = 0.0
         self._phase: _Phase | None = self._begin
         if plan.delay_s <= 0:
@@ -159,7 +157,6 @@ class Player:
             self._head = plan.raw_head or wire.head(plan.status, plan.headers, plan.length)
         instant = plan.pace is AT_ONCE or plan.pace.is_instant
         if instant and plan.fault is None and len(plan.events) <= _BURST:
-            self._whole = wire.framed_whole(self._head, plan.events, merge=self._merge)
             self._phase = self._send_whole
             return
         if not instant:
@@ -176,19 +173,18 @@ class Player:
         self._phase = self._send
 
     def _send_whole(self, now: float) -> float | None:
-        """Nothing is paced or broken: write after write, all of them made before."""
+        """Nothing is paced or broken: write after write, made right before they are needed."""
         if self.wire.is_clogged():
             return now + _CLOGGED_RETRY_S
+        events, head = self._plan.events, self._head
         self._note_head()
-        self.wire.write_all(self._whole)
-        entry, events = self._entry, self._plan.events
+        self.wire.write_all(self.wire.framed_whole(head, events, merge=self._merge))
+        entry = self._entry
         entry.wrote(time.monotonic_ns())
         if isinstance(events, Script | Stamped) and (pieces := events.pieces):
             entry.first_content_ns = entry.head_sent_ns
             entry.events_sent = pieces
-        self._whole = []
-        self._phase = self._end
-        return None
+        return self._end(now)
 
     def _send(self, now: float) -> float | None:
         """Write all that is due; return when the next event is (`now`: after others had their turn)."""

@@ -76,13 +76,15 @@ def _chunk_stencil(
 class KnownHeads:
     """Heads of plain requests, byte for byte, with what the HTTP parser has made of each and the length of the body.
 
-    A connection repeats its headers with every request, so most heads have been parsed before.
+    A connection repeats its headers with every request, so most heads have been parsed before. Those that come once only
+    (a caller may put an id of its own into each) would crowd the others out; a head is kept when it comes again.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_once")
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Head, int]] = {}
+        self._once: set[int] = set()
 
     def whole(self, data: bytes) -> tuple[Head, bytes] | None:
         """The head and the body, if `data` is exactly one request whose head is known."""
@@ -94,7 +96,7 @@ class KnownHeads:
         return (known[0], body) if len(body) == known[1] else None
 
     def learn(self, data: bytes, head: Head) -> bool:
-        """Whether `data`, of which the parser has read `head` first, is exactly one plain request; if so, keep its head.
+        """Whether `data`, of which the parser has read `head` first, is exactly one plain request; if so, know it again.
 
         Plain is what means the same to every reader: one length, nothing coded, every line ended as it should be.
         """
@@ -111,13 +113,21 @@ class KnownHeads:
             or line.count(b"\n") != line.count(b"\r\n")
         ):
             return False
-        if len(self._known) >= _MOST_HEADS:
-            del self._known[next(iter(self._known))]
-        self._known[line] = head, int(lengths[0])
+        mark = hash(line)
+        if mark in self._once:
+            if len(self._known) >= _MOST_HEADS:
+                del self._known[next(iter(self._known))]
+            self._known[line] = head, int(lengths[0])
+            self._once.discard(mark)
+        else:
+            if len(self._once) >= _MOST_ONCE:
+                self._once.clear()
+            self._once.add(mark)
         return True
 
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _LONGEST_HEAD: Final = 4096
 _MOST_HEADS: Final = 1024
+_MOST_ONCE: Final = 8192
 _CODED: Final = ("transfer-encoding", "content-encoding", "expect", "upgrade")

@@ -5,7 +5,6 @@ the name. A stencil is such a stream with gaps where the name goes. Whoever rend
 neither JSON nor an event stream can hold.
 """
 
-import itertools
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final, Self
 
@@ -20,14 +19,15 @@ _Cut = tuple[Kind, bytes, bytes]
 class Stencil:
     """The events of a stream without its name, which has to be `length` bytes long."""
 
-    __slots__ = ("chunked", "edges", "parts", "pieces")
+    __slots__ = ("chunked", "lengths", "parts", "pieces")
 
     def __init__(self, plain: Iterable[_Cut], length: int) -> None:
         self.chunked = tuple(_chunked(cut, length) for cut in plain)
         self.pieces = sum(kind is Kind.CONTENT for kind, _, _ in self.chunked)
         self.parts = _between_gaps(self.chunked)
-        sizes = (len(before) + (length + len(after) if after else 0) for _, before, after in self.chunked)
-        self.edges = tuple(itertools.pairwise((0, *itertools.accumulate(sizes))))
+        self.lengths = tuple(
+            len(before) + (length + len(after) if after else 0) for _, before, after in self.chunked
+        )
 
     @classmethod
     def of(cls, events: Iterable[Event], length: int) -> Self:
@@ -86,10 +86,9 @@ class Stamped(Collection[Event]):
         """What `chunked` yields as one string, between two others."""
         return b"%b%b%b" % (before, self._name.join(self._stencil.parts), after)
 
-    def writes(self) -> list[bytes]:
-        """What `chunked` yields, without the kinds: cut from the whole, which is made in one go."""
-        whole = self._name.join(self._stencil.parts)
-        return [whole[start:end] for start, end in self._stencil.edges]
+    def lengths(self) -> list[int]:
+        """Those of what `chunked` yields."""
+        return list(self._stencil.lengths)
 
     def __getitem__(self, number: int) -> bytes:
         """One of what `chunked` yields, without its kind."""

@@ -9,18 +9,22 @@ Nothing here waits: what has to wait (for a slow reader, for bytes to be deliver
 
 import asyncio
 import fcntl
+import functools
 import http
+import itertools
 import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from mock_upstreams.many_sends import send_each
 from mock_upstreams.plans import Event, Script, chunk
 from mock_upstreams.stencils import Stamped
 
@@ -78,6 +82,22 @@ class _Clock:
 _CLOCK: Final = _Clock()
 
 
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Bytes to be sent at once, in writes of these lengths."""
+
+    data: bytes
+    lengths: Sequence[int]
+
+
+@functools.lru_cache(maxsize=256)
+def _opening(status: int, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """The status line and these headers."""
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    return "".join(lines).encode("utf-8", "replace")
+
+
 class Wire:
     """The response side of one request; `is_11` says whether the caller understands HTTP/1.1."""
 
@@ -94,20 +114,22 @@ class Wire:
         self.chunked = length is None and self._is_11
         if status in BODILESS:
             length = None
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in headers]
+        framing = ""
         if self.chunked:
-            lines.append("transfer-encoding: chunked\r\n")
+            framing = "transfer-encoding: chunked\r\n"
         elif length is not None:
-            lines.append(f"content-length: {length}\r\n")
+            framing = f"content-length: {length}\r\n"
         elif status not in BODILESS:
             self.keep_alive = False
         if not self.keep_alive:
-            lines.append("connection: close\r\n")
+            framing += "connection: close\r\n"
         elif not self._is_11:
-            lines.append("connection: keep-alive\r\n")
-        return b"%b%b\r\n" % (
-            "".join(lines).encode("utf-8", "replace"),
+            framing += "connection: keep-alive\r\n"
+        # All but the last header, which is the request's own id, recur from call to call.
+        own = f"{headers[-1][0]}: {headers[-1][1]}\r\n{framing}" if headers else framing
+        return b"%b%b%b\r\n" % (
+            _opening(status, headers[:-1]),
+            own.encode("utf-8", "replace"),
             _CLOCK.date_line(),
         )
 
@@ -119,19 +141,21 @@ class Wire:
             return events.chunked()
         return ((kind, chunk(data)) for kind, data in events)
 
-    def framed_whole(self, head: bytes, events: Collection[Event], *, merge: bool) -> list[bytes]:
-        """A whole answer as the writes that it takes: one if merged, else one an event; its head goes with the first."""
-        if merge and self.chunked and isinstance(events, Script | Stamped):
-            return [events.joined(head, self.terminator)]
-        if self.chunked and isinstance(events, Stamped):
-            writes = events.writes()
+    def framed_whole(self, head: bytes, events: Collection[Event], *, merge: bool) -> Writes:
+        """A whole answer and the writes that it takes: one if merged, else one an event; its head goes with the first."""
+        end = self.terminator
+        if self.chunked and isinstance(events, Script | Stamped):
+            data = events.joined(head, end)
+            lengths = None if merge or len(events) < 2 else events.lengths()
         else:
-            writes = [data for _, data in self.framed(events)]
-        if merge or len(writes) < 2:
-            return [b"".join([head, *writes, self.terminator])]
-        writes[0] = head + writes[0]
-        writes[-1] += self.terminator
-        return writes
+            parts = [part for _, part in self.framed(events)]
+            data = b"".join([head, *parts, end])
+            lengths = None if merge or len(parts) < 2 else list(map(len, parts))
+        if lengths is None:
+            return Writes(data, (len(data),))
+        lengths[0] += len(head)
+        lengths[-1] += len(end)
+        return Writes(data, lengths)
 
     @property
     def terminator(self) -> bytes:
@@ -153,12 +177,23 @@ class Wire:
             raise CallerLeft
         return transport.write if transport.get_write_buffer_size() <= HIGH_WATER else None
 
-    def write_all(self, writes: Iterable[bytes]) -> None:
-        is_closing, write = self._transport.is_closing, self._transport.write
-        for data in writes:
-            if is_closing():
-                raise CallerLeft
+    def write_all(self, writes: Writes) -> None:
+        """All of them, each on its own: with one system call where that is possible."""
+        transport, data, lengths = self._transport, writes.data, writes.lengths
+        is_closing, write = transport.is_closing, transport.write
+        if is_closing():
+            raise CallerLeft
+        if len(lengths) == 1:
             write(data)
+            return
+        sent = send_each(transport, data, lengths)
+        if sent == len(data):
+            return
+        for start, end in itertools.pairwise(itertools.accumulate(lengths, initial=0)):
+            if end > sent:
+                if is_closing():
+                    raise CallerLeft
+                write(data[max(start, sent) : end])
 
     def is_clogged(self) -> bool:
         return self._transport.get_write_buffer_size() > HIGH_WATER

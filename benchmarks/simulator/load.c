@@ -1,13 +1,13 @@
 /* The load client of the simulator benchmark: one thread, one epoll set, N keep-alive connections, each with one
  * request at a time; the next one follows at once. It reads whole answers, counts their SSE frames and times them.
  *
- *   load PORT CONNECTIONS WARM_S SECONDS GAP_MS BODY [PACED]
+ *   load PORT CONNECTIONS WARM_S SECONDS GAP_MS BODY [PACED [HEADER]]
  *
  * GAP_MS 0 measures throughput. Otherwise the streams are paced and two kinds of lateness are kept: of each gap
  * over GAP_MS, and of each frame against the stream's own schedule, frame 1 + k * GAP_MS (drift shows there). Frame 0
  * has the role and may come together with frame 1; frames from number PACED on (finish, usage, DONE) may come together
  * with the last piece. Neither is timed.
- * A run of '@' in BODY is overwritten with a counter, so that no two requests are the same.
+ * Every run of '@' in HEADER and BODY is overwritten with the number of the request, so that no two requests are the same.
  * Requests start spread over WARM_S; only what happens after WARM_S counts. The answer is one JSON object; "cpu" is
  * this client's own share of a core: near 1 the client is the limit, and the figures are lower bounds.
  */
@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CARRY = 8, ROOM = 1 << 18, BATCH = 512, SLOTS = 100000 };
+enum { COUNTERS = 8, CARRY = 8, ROOM = 1 << 18, BATCH = 512, SLOTS = 100000 };
 static const double SLOT_S = 20e-6;
 static const char MARK[] = "data:";
 static const char LAST_CHUNK[] = "\r\n0\r\n\r\n";
@@ -50,7 +50,8 @@ static struct {
 } seen;
 
 static char *request;
-static int request_size, counter_at, counter_size, epoll, paced = 1 << 30;
+static int request_size, epoll, paced = 1 << 30;
+static struct { int at, size; } counters[COUNTERS];
 static uint64_t serial;
 static struct sockaddr_in address;
 static double gap_s;
@@ -83,8 +84,11 @@ static double quantile_ms(const times *t, double q) {
 }
 
 static void ask(peer *p) {
-  uint64_t n = ++serial;
-  for (int i = counter_size; i-- > 0; n /= 10) request[counter_at + i] = '0' + n % 10;
+  ++serial;
+  for (int k = 0; k < COUNTERS; k++) {
+    uint64_t n = serial;
+    for (int i = counters[k].size; i-- > 0; n /= 10) request[counters[k].at + i] = '0' + n % 10;
+  }
   p->busy = 1;
   p->frames = p->carried = 0;
   p->left = 0;
@@ -163,20 +167,21 @@ static void show(double seconds, double cpu) {
 
 int main(int count, char **given) {
   if (count < 7) {
-    fprintf(stderr, "usage: load PORT CONNECTIONS WARM_S SECONDS GAP_MS BODY [PACED]\n");
+    fprintf(stderr, "usage: load PORT CONNECTIONS WARM_S SECONDS GAP_MS BODY [PACED [HEADER]]\n");
     return 1;
   }
   int peers = atoi(given[2]), started = 0, counting = 0;
   double warm = atof(given[3]), seconds = atof(given[4]);
   gap_s = atof(given[5]) / 1e3;
   if (count > 7) paced = atoi(given[7]);
+  const char *header = count > 8 ? given[8] : "";
   request_size = asprintf(&request,
                           "POST %s HTTP/1.1\r\nhost: 127.0.0.1:%s\r\nauthorization: Bearer sk-benchmark\r\n"
                           "content-type: application/json\r\naccept: */*\r\nuser-agent: benchmark\r\n"
-                          "content-length: %zu\r\n\r\n%s",
-                          "/v1/chat/completions", given[1], strlen(given[6]), given[6]);
-  counter_at = strcspn(request, "@");
-  counter_size = strspn(request + counter_at, "@");
+                          "%s%scontent-length: %zu\r\n\r\n%s",
+                          "/v1/chat/completions", given[1], header, *header ? "\r\n" : "", strlen(given[6]), given[6]);
+  for (int k = 0, at = 0; k < COUNTERS; at += counters[k++].size)
+    counters[k].at = at += strcspn(request + at, "@"), counters[k].size = strspn(request + at, "@");
   address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(given[1]))};
   inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
   epoll = epoll_create1(0);

@@ -20,10 +20,17 @@ _CLIENT_BOUND: Final = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a reading takes, and the numbers of paced streams that are tried in turn."""
+    """How long a reading takes, the numbers of paced streams that are tried in turn, and what every call has in its head.
+
+    Callers repeat their heads, and the simulator makes use of that; a `header` with a counter makes each head a new one.
+    """
 
     seconds: float
     steps: tuple[int, ...]
+    header: str = ""
+
+
+NEW_HEADS: Final = "x-request-id: @@@@@@@@"
 
 
 THOROUGH: Final = Effort(4.0, (100, 150, 250, 500, 750, 1000, 1250, 1500, 2000))
@@ -62,7 +69,7 @@ class Measure:
 def _throughput(*, stream: bool) -> Callable[[Contender, Effort], Reading]:
     def read(contender: Contender, effort: Effort) -> Reading:
         body = contender.body(_UNPACED_CHUNKS, 0, stream=stream)
-        load = Load(_UNPACED_CONNECTIONS, body, 1.0, effort.seconds)
+        load = Load(_UNPACED_CONNECTIONS, body, 1.0, effort.seconds, header=effort.header)
         with running(contender.command(_UNPACED_CHUNKS, 0)) as server:
             outcome = server.under(load)
         seen = outcome.seen

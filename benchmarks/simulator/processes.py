@@ -67,7 +67,7 @@ def aimock() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the load client is asked for: `gap_ms` 0 is unpaced; `body` may hold a run of @ for its counter.
+    """What the load client is asked for: `gap_ms` 0 is unpaced; runs of @ in `body` and `header` are for its counter.
 
     Frames from number `paced` on are not timed.
     """
@@ -78,6 +78,7 @@ class Load:
     seconds: float
     gap_ms: float = 0.0
     paced: int = 1 << 30
+    header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _on(core: int, command: Sequence[str | Path]) -> "subprocess.Popen[str]":
 def started_load(port: int, load: Load) -> "Iterator[subprocess.Popen[str]]":
     """The load client at work."""
     arguments = [port, load.connections, load.warm_s, load.seconds, load.gap_ms, load.body]
-    command: list[str | Path] = [load_client(), *map(str, arguments), str(load.paced)]
+    command: list[str | Path] = [load_client(), *map(str, arguments), str(load.paced), load.header]
     process = _on(CLIENT_CORE, command)
     try:
         yield process

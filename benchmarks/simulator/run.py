@@ -1,10 +1,12 @@
 """How fast, how exact and how small the simulator is, against its peers and its limit.
 
-    python -m benchmarks.simulator [--quick] [--json FILE] [--only WORDS]
+    python -m benchmarks.simulator [--quick] [--json FILE] [--only WORDS] [--new-heads]
 
 Each server has core 0 to itself and the load client core 1. A run reads every contender of a measure once, one after the
 other; the figures are medians of three such runs, so that what disturbs the machine disturbs all of them. Ratios are
-judged, not absolute figures. The journal of the simulator is on, and every call differs from every other.
+judged, not absolute figures. The journal of the simulator is on. Every call has a prompt and a correlation id of its own;
+its headers are those of the call before, as from any client that keeps its connection, unless `--new-heads` gives each
+unpaced call an id in its head too.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -21,6 +23,7 @@ if __name__ == "__main__":
 
 from benchmarks.simulator.measures import (
     MEASURES,
+    NEW_HEADS,
     QUICK,
     THOROUGH,
     Effort,
@@ -152,6 +155,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--runs", type=int, default=0, metavar="N", help="runs to take the median of (default 3)"
     )
+    parser.add_argument(
+        "--new-heads", action="store_true", help="unpaced calls: an id of its own in the head of each"
+    )
     asked = parser.parse_args(arguments)
     if not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2:
         sys.stderr.write("the benchmark needs Linux and two cores: one for the server, one for the client\n")
@@ -162,10 +168,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"no measure has {asked.only!r} in its name; known: {known}\n")
         return 2
     rows: list[Row] = []
+    effort = QUICK if asked.quick else THOROUGH
+    if asked.new_heads:
+        effort = replace(effort, header=NEW_HEADS)
     for measure in chosen:
-        found, missing = _readings(
-            measure, QUICK if asked.quick else THOROUGH, asked.runs or (1 if asked.quick else 3), _progress
-        )
+        found, missing = _readings(measure, effort, asked.runs or (1 if asked.quick else 3), _progress)
         rows += _rows(measure, found, missing)
     _progress("")
     _show(rows)

@@ -17,10 +17,13 @@ class Contender:
     scripted: bool = False
 
     def body(self, chunks: int, gap_ms: float, *, stream: bool) -> str:
-        """The call; only the simulator is told in the call what to answer. No two calls are the same."""
+        """The call; only the simulator is told in the call what to answer.
+
+        No two calls have the same prompt (apart from the token, which is no part of it) or the same correlation id.
+        """
         told = f"[[wb:bench-@@@@@@@@;chunks={chunks - 2};gap_ms={gap_ms:g}]]" if self.scripted else "@@@@@@@@"
         kind = "true" if stream else "false"
-        return f'{{"model":"bench","stream":{kind},"messages":[{{"role":"user","content":"Hello {told}"}}]}}'
+        return f'{{"model":"bench","stream":{kind},"messages":[{{"role":"user","content":"Call @@@@@@@@ {told}"}}]}}'
 
 
 def _simulator(flush: str) -> Callable[[int, float], list[str | Path]]:
