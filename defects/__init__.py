@@ -29,6 +29,7 @@ from defects import (
     chat_validation,
     errors,
     event_frames,
+    generated,
     hasty,
     limits,
     message_blocks,
@@ -111,6 +112,7 @@ DEFECTS: Mapping[str, Defect] = _by_id(
         *message_money.DEFECTS,
         *task_forms.DEFECTS,
         *user_limits.DEFECTS,
+        *generated.DEFECTS,
     ]
 )
 VARIANTS: Mapping[str, Variant] = _by_id(

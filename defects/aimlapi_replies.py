@@ -266,7 +266,7 @@ DEFECTS = (
     _reply(
         "aimlapi-object-wrong",
         '`object` is not "chat.completion" at AI/ML API',
-        ("AIML-RES-01",),
+        ("AIML-RES-01", "FUZZ-AIML-02"),
         OldObjectName,
     ),
     _reply("aimlapi-created-missing", "Replies have no created", ("AIML-RES-01",), NoCreated),

@@ -131,7 +131,7 @@ DEFECTS = (
     Defect(
         "message-usage-as-text",
         "Usage counters of /v1/messages are texts",
-        ("MSG-14",),
+        ("MSG-14", "FUZZ-MSG-02"),
         lambda: messages_with(reply=CountersAsText),
     ),
     Defect(

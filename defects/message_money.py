@@ -92,10 +92,20 @@ class ChargesRefusedMessages(MessagesSurface):
             raise
 
 
+def _streams(body: bytes) -> bool:
+    try:
+        return bool(read_object(body).get("stream"))
+    except GatewayError:
+        return False
+
+
 class MissesMaxTokensAfterwards(MessagesSurface):
-    """Finds out that max_tokens is missing when the reply is there."""
+    """Finds out that max_tokens of an unstreamed call is missing when the reply is there."""
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
+        if _streams(await read_body(request)):
+            self._authenticator.authenticate(request.headers)
+            require(read_object(await read_body(request)), "max_tokens")
         response = await super().messages(request)
         require(read_object(await read_body(request)), "max_tokens")
         return response

@@ -153,7 +153,7 @@ DEFECTS = (
     Defect(
         "refund-per-poll",
         "Each poll of a failed task refunds it again",
-        ("TBIL-07", "TBIL-09"),
+        ("TBIL-07", "TBIL-09", "FUZZ-TASK-01"),
         lambda: Components(task_outcomes=NoRefund, task_service=RefundsPerPoll),
     ),
     Defect(

@@ -240,7 +240,7 @@ DEFECTS = (
     Defect(
         "usage-as-text",
         "Usage counters are texts",
-        ("CRES-10",),
+        ("CRES-10", "FUZZ-CHAT-02"),
         lambda: chat_with(openai_reply=CountersAsText),
     ),
     Defect(

@@ -185,7 +185,7 @@ DEFECTS = (
     Defect(
         "long-tier-by-history",
         "Earlier calls count towards the long-context boundary",
-        ("CBIL-22",),
+        ("CBIL-22", "FUZZ-CHAT-03"),
         lambda: Components(payment=TierByHistory),
     ),
     Defect(

@@ -104,7 +104,7 @@ DEFECTS = (
     Defect(
         "sonnet-stream-refused-on-messages",
         "Streamed calls of claude-sonnet-4-6 are refused on /v1/messages",
-        ("SURF-02", "SURF-07"),
+        ("SURF-02",),
         lambda: Components(models=_refusing_streams(Surface.MESSAGES)),
     ),
     Defect(

@@ -247,7 +247,7 @@ DEFECTS = (
     Defect(
         "created-at-is-text",
         "`created_at` of a task is a text",
-        ("TSUB-04",),
+        ("TSUB-04", "FUZZ-TASK-03"),
         lambda: Components(task_view=IsoTime),
     ),
     Defect(

@@ -303,7 +303,7 @@ DEFECTS = (
     Defect(
         "merges-calls",
         "Identical calls in flight share one upstream POST",
-        ("CERR-NR-6", "PRAC-04"),
+        ("PRAC-04",),
         lambda: Components(calls=MergesCalls),
     ),
     Defect(

@@ -1,7 +1,7 @@
 """The kill matrix: judges deliberately wrong gateways, to show that the checks bite and accuse nobody else.
 
 Each gateway runs with a simulator in a worker process, two for each core, and is judged by every directed
-check of its surfaces.
+check of its surfaces; generators run only for a defect that names a row of theirs.
 A defect is killed when a requirement that it names becomes `fail` (or `warn`, where that row is SHOULD);
 a benign variant is accused when any row becomes `fail`. A whole matrix also shows which checks of MUST rows
 kill nothing at all; such a check proves nothing when it passes.
@@ -89,13 +89,15 @@ def _plan(surfaces: frozenset[str] | None = None) -> Plan:
 
 
 def _directed(plan: Plan, named: tuple[str, ...] = ()) -> list[Check]:
-    """The directed checks; of a defect, the dear crowd of calls only where it names the row."""
+    """The directed checks, and of a defect those generated ones whose row it names; so with the dear crowd of calls."""
     return [
         check
         for check in load_checks()
         if plan.wants(check)
-        and not check.binding.generated
-        and not (named and _DEAR in check.probes and not set(named) & set(check.binding.ids))
+        and (
+            bool(set(named) & set(check.binding.ids))
+            or not (check.binding.generated or (named and _DEAR in check.probes))
+        )
     ]
 
 

@@ -54,6 +54,7 @@ CASES: dict[str, tuple[list[Call], list[tuple[float, int]], list[Kind]]] = {
     "less than the price was taken": ([served(1)], [(2, PRICE - 1)], [Kind.WRONG_AMOUNT]),
     "a failed call costs nothing": ([failed(1)], [(2, 0)], []),
     "a failed call was charged": ([failed(1)], [(2, 13000)], [Kind.CHARGED_THOUGH_FAILED]),
+    "a failed call was charged in part": ([failed(1)], [(2, 8)], [Kind.CHARGED_THOUGH_FAILED]),
     "a left call may be free": ([left(1)], [(2, 0)], []),
     "a left call may cost its price": ([left(1)], [(2, PRICE)], []),
     "a left call may be charged late": ([left(1)], [(2, 0), (3, PRICE)], []),

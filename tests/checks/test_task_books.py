@@ -60,6 +60,7 @@ CASES: dict[str, tuple[list[Call], list[tuple[float, int]], list[Kind]]] = {
         [(2, 40)],
         [Kind.CHARGED_THOUGH_FAILED],
     ),
+    "a refund keeps a fee": ([BAD, SEEN_BAD], [(1.5, 40), (3, 5)], [Kind.CHARGED_THOUGH_FAILED]),
     "a failed task is refunded twice": ([BAD, SEEN_BAD], [(3, -40)], [Kind.DUPLICATED]),
     "a refund is paid with each poll": (
         [BAD, SEEN_BAD, _poll("a", "failed", 4)],
@@ -104,8 +105,8 @@ def test_the_finding_tells_counts_the_first_and_the_worst() -> None:
     gone = [gone[0], (5, 45)]
     found = credit_finding(calls, _gone(*gone), FACTS)
     assert found.observed == (
-        "1 missing, 1 wrong amount; first: 40 credits too little gone, missing after 1 submissions (completed); "
-        "worst: 45 credits too much gone, wrong amount"
+        "1 missing, 1 charged though failed; first: 40 credits too little gone, missing after 1 submissions "
+        "(completed); worst: 45 credits too much gone, charged though failed"
     )
     assert found.evidence == (calls[0].id,)
 

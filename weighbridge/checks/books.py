@@ -189,13 +189,20 @@ def is_price(amount: int, state: State, among: Iterable[Operation], resolution: 
     return any(abs(abs(amount) - item.price) < resolution for item in among if item.state is state)
 
 
+def is_failure(amount: int, recent: Sequence[Operation], resolution: int = 1) -> bool:
+    """Whether too much is the price of a failed operation, or anything at all where none but failed ones came."""
+    return all(item.state is State.ERROR for item in recent) or is_price(
+        amount, State.ERROR, recent, resolution
+    )
+
+
 def _kind(amount: int, past: Sequence[Operation], recent: Sequence[Operation], resolution: int) -> Kind:
     """What a difference amounts to, by the prices of what was invoked."""
     if not recent:
         return Kind.ORPHAN
     if amount < 0:
         return Kind.MISSING if is_price(amount, State.OK, past, resolution) else Kind.WRONG_AMOUNT
-    if is_price(amount, State.ERROR, recent, resolution):
+    if is_failure(amount, recent, resolution):
         return Kind.CHARGED_THOUGH_FAILED
     if any(is_price(amount, state, past, resolution) for state in (State.OK, State.INDETERMINATE)):
         return Kind.DUPLICATED

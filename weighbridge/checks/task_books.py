@@ -17,6 +17,7 @@ from weighbridge.checks.books import (
     State,
     additions,
     ended,
+    is_failure,
     is_price,
     summary,
     unexplained,
@@ -76,7 +77,7 @@ def kind_of(amount: int, past: Sequence[Operation], recent: Sequence[Operation],
     if not recent:
         return Kind.ORPHAN
     if amount > 0:
-        if is_price(amount, State.ERROR, recent, resolution):
+        if is_failure(amount, recent, resolution):
             return Kind.CHARGED_THOUGH_FAILED
         twice = any(is_price(amount, state, past, resolution) for state in (State.OK, State.INDETERMINATE))
         return Kind.DUPLICATED if twice else Kind.WRONG_AMOUNT

@@ -9,7 +9,7 @@ from __future__ import annotations
 from weighbridge.checks.books import ADDED, ledger_findings
 from weighbridge.generation import Bridge, generate, run_machine
 from weighbridge.lab import Lab, Stage, probe
-from weighbridge.money import pico_from_usd
+from weighbridge.money import LONG_CONTEXT_ABOVE, pico_from_usd
 from weighbridge.probes.generated_requests import EXPLORE_FACTOR
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
@@ -41,6 +41,9 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
 
     role = lab.roles("chat")[0]
     examples = iter(range(1, 10_000))
+    # Any amount, and those about the long-context boundary, by themselves and together.
+    boundary = (LONG_CONTEXT_ABOVE // 2, LONG_CONTEXT_ABOVE - 1, LONG_CONTEXT_ABOVE, LONG_CONTEXT_ABOVE + 1)
+    prompts = st.sampled_from(boundary) | st.integers(1_000, 300_000)
 
     class Books(RuleBasedStateMachine):
         """One account: calls that succeed, fail, break, are left, repeated, refused; money that is added; its end."""
@@ -81,7 +84,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
                     )
                 )
 
-        @rule(prompt=st.integers(1_000, 300_000), completion=st.integers(0, 20_000), stream=st.booleans())
+        @rule(prompt=prompts, completion=st.integers(0, 20_000), stream=st.booleans())
         def succeed(self, prompt: int, completion: int, stream: bool) -> None:
             self._call(Scenario(prompt_tokens=prompt, completion_tokens=completion), stream=stream)
 

@@ -86,8 +86,12 @@ async def _generated(lab: Lab, surface: str) -> None:
         await generate(lambda bridge: _Drawing(lab, surface, who, bridge, factor).run(), budget=budget)
 
 
+class _SpentError(BaseException):
+    """The calls of one operation are spent; no failing example, so that nothing goes on to be shrunk without calls."""
+
+
 class _Drawing:
-    """All examples of one surface; runs in a generator's thread."""
+    """All examples of one surface; runs in a generator's thread. Each draw has its own calls, shrinking included."""
 
     def __init__(self, lab: Lab, surface: str, who: Principal, bridge: Bridge, factor: int) -> None:
         import schemathesis
@@ -95,6 +99,7 @@ class _Drawing:
         logging.getLogger("schemathesis").setLevel(logging.ERROR)
         self._lab, self._surface, self._who, self._bridge = lab, surface, who, bridge
         self._factor = factor
+        self._left = 0
         document = for_surface(surface, lab.target.surfaces[surface].url)
         self._schema: Any = schemathesis.openapi.from_dict(
             for_models(document, frozenset(lab.target.models.values()))
@@ -126,16 +131,19 @@ class _Drawing:
         @given(operation.as_strategy(generation_mode=mode))
         def one(case: Any) -> None:
             raw = _encoded(case.body)
-            if raw is None or (raw not in seen and self._bridge.spent()):
+            if raw is None:
                 return
+            if raw not in seen and (self._left <= 0 or self._bridge.spent()):
+                raise _SpentError
             if raw not in seen:
                 seen[raw] = self._sent(case, path, situation, raw)
             if seen[raw]:
                 raise AssertionError(seen[raw][0])
 
+        self._left = examples if situation == INVALID else 2 * examples
         try:
             one()
-        except AssertionError:
+        except (AssertionError, _SpentError):
             return  # recorded in the notes, with the exchange that shows it
         except BaseExceptionGroup as group:
             rest = group.split(AssertionError)[1]
@@ -144,6 +152,7 @@ class _Drawing:
 
     def _sent(self, case: Any, path: str, situation: str, raw: bytes) -> list[str]:
         """Send a body; what the tool has to say about the answer."""
+        self._left -= 1
         call = self._bridge.run(self._send(path, situation, raw))
         if situation == INVALID:
             crashed = (call.exchange.status or 500) >= 500
@@ -152,6 +161,7 @@ class _Drawing:
         self._lab.notes.extend(f"{call.id}\t{complaint}" for complaint in complaints)
         task = task_id(call) if self._surface == "tasks" else None
         if task is not None and not self._bridge.spent():
+            self._left -= 1
             linked = self._schema[_TASK_LINK]["GET"].Case(path_parameters={"id": task})
             polled = self._bridge.run(self._poll(task))
             told = _complaints(linked, polled)

@@ -48,13 +48,17 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
     examples = iter(range(1, 10_000))
 
     class Credits(RuleBasedStateMachine):
-        """One account: tasks that complete, fail, are refused; lost answers, repetitions, polls in any order; money added."""
+        """One account: tasks that complete, fail, are refused or looked at in any order; lost answers, repetitions, money added.
+
+        What says little when it is done again, a refusal, a top-up, the end of the key, comes once in a walk.
+        """
 
         def __init__(self) -> None:
             super().__init__()
             self.label = f"walk/{next(examples)}"
             self.step = 0
             self.tasks: list[str] = []
+            self.done: set[str] = set()
             self.who: Principal | None = None
 
         @initialize()
@@ -68,15 +72,36 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
                 )
                 bridge.run(lab.money(self.who, self.label, "before"), cost=0)
 
+        def _submit(self, outcome: str, duration: int) -> str | None:
+            """Submit a task; its id, if it was accepted."""
+            if self.who is None or bridge.spent():
+                return None
+            script = Scenario(outcome=outcome, duration_ms=duration)
+            task = task_id(bridge.run(submit(lab, role, self.label, self.who, scenario=script)))
+            self.tasks += [task] if task is not None else []
+            return task
+
+        def _look(self, task: str) -> None:
+            if self.who is not None and not bridge.spent():
+                bridge.run(poll(lab, role, self.label, self.who, task))
+
         @rule(outcome=st.sampled_from(["completed", "failed", "moderated"]), duration=st.integers(0, 40))
         def submit(self, outcome: str, duration: int) -> None:
-            if self.who is None or bridge.spent():
-                return
-            script = Scenario(outcome=outcome, duration_ms=duration)
-            call = bridge.run(submit(lab, role, self.label, self.who, scenario=script))
-            task = task_id(call)
-            if task is not None:
-                self.tasks.append(task)
+            self._submit(outcome, duration)
+
+        @rule(
+            outcomes=st.lists(st.sampled_from(["failed", "moderated", "completed"]), min_size=1, max_size=3),
+            looks=st.integers(0, 2),
+        )
+        def see_the_end(self, outcomes: list[str], looks: int) -> None:
+            """Submit tasks, wait for their ends, and look at them some more."""
+            started = [self._submit(outcome, 0) for outcome in outcomes]
+            for task in started:
+                if task is not None and self.who is not None and not bridge.spent():
+                    bridge.run(follow(lab, role, self.label, self.who, task))
+            for task in started[:looks]:
+                if task is not None:
+                    self._look(task)
 
         @rule(outcome=st.sampled_from(["completed", "failed"]), again=st.booleans())
         def lose_the_answer(self, outcome: str, again: bool) -> None:
@@ -86,41 +111,38 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
             script = Scenario(outcome=outcome, duration_ms=10)
             lost = Leave(after_s=0.002)
             bridge.run(submit(lab, role, self.label, self.who, scenario=script, leave=lost))
-            if again and not bridge.spent():
-                task = task_id(bridge.run(submit(lab, role, self.label, self.who, scenario=script)))
-                self.tasks += [task] if task is not None else []
+            if again:
+                self._submit(outcome, 10)
 
-        @precondition(lambda self: self.who is not None and lab.has("tasks", "top_up"))
+        @precondition(lambda self: self.tasks and "top_up" not in self.done and lab.has("tasks", "top_up"))
         @rule(amount=st.integers(1, 500))
         def top_up(self, amount: int) -> None:
             if self.who is not None and not bridge.spent():
+                self.done.add("top_up")
                 began = lab.now()
                 bridge.run(lab.steer("top_up", self.who, amount=str(amount)), cost=0)
                 lab.notes.append(f"{ADDED}{self.label}\t{began}\t{amount}")
 
-        @precondition(lambda self: self.step >= 3 and lab.has("tasks", "revoked"))
+        @precondition(
+            lambda self: self.step >= 3 and "revoke" not in self.done and lab.has("tasks", "revoked")
+        )
         @rule()
         def revoke(self) -> None:
             if self.who is not None and not bridge.spent():
+                self.done.add("revoke")
                 bridge.run(lab.steer("revoke", self.who), cost=0)
 
+        @precondition(lambda self: "refuse" not in self.done)
         @rule()
         def refuse(self) -> None:
             if self.who is not None and not bridge.spent():
+                self.done.add("refuse")
                 bridge.run(submit(lab, role, self.label, self.who, drop=("prompt",)))
 
         @precondition(lambda self: self.tasks)
         @rule(pick=st.integers(0, 99))
         def look(self, pick: int) -> None:
-            if self.who is not None and not bridge.spent():
-                bridge.run(poll(lab, role, self.label, self.who, self.tasks[pick % len(self.tasks)]))
-
-        @precondition(lambda self: self.tasks)
-        @rule(pick=st.integers(0, 99))
-        def wait(self, pick: int) -> None:
-            if self.who is not None and not bridge.spent():
-                task = self.tasks[pick % len(self.tasks)]
-                bridge.run(follow(lab, role, self.label, self.who, task), cost=2)
+            self._look(self.tasks[pick % len(self.tasks)])
 
         @precondition(lambda self: self.who is not None)
         @invariant()
