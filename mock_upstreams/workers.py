@@ -22,6 +22,7 @@ from aiohttp import web
 
 from mock_upstreams.aggregate import Aggregate
 from mock_upstreams.asking import Asker
+from mock_upstreams.collector import calm_collector
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.listeners import require_token
 from mock_upstreams.server import Simulator
@@ -82,6 +83,7 @@ async def _serve(
     try:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_reader(channel.fileno(), stop.set)
+        calm_collector()
         channel.send(_READY)
         await stop.wait()
     finally:

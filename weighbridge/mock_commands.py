@@ -68,28 +68,40 @@ def mock(
     public_url: Annotated[
         str | None, typer.Option("--public-url", help="where callers reach the files of media jobs")
     ] = None,
+    journal_capacity: Annotated[
+        int | None,
+        typer.Option("--journal-capacity", help="entries kept in the journal (default: 50000)"),
+    ] = None,
+    journal_bytes: Annotated[
+        int | None,
+        typer.Option("--journal-bytes", help="bytes kept in the journal (default: 268435456)"),
+    ] = None,
 ) -> None:
     """Start the provider simulator; run until interrupted."""
     if context.invoked_subcommand is not None:
         return
     from weighbridge.serve import serve_simulator
 
-    flags = {
+    given = {
+        "config": _text(config),
         "host": host,
         "port": port,
         "workers": workers,
         "scenarios": _text(scenarios),
-        "strict": strict or None,
+        "strict": strict,
         "seed": seed,
         "replay": _text(replay),
         "replay_speed": speed,
         "flush": flush,
         "tls_cert": _text(tls_cert),
         "tls_key": _text(tls_key),
+        "listeners": listener,
         "control_token": control_token,
         "public_url": public_url,
+        "journal_capacity": journal_capacity,
+        "journal_bytes": journal_bytes,
     }
-    raise typer.Exit(int(serve_simulator(flags, tuple(listener or ()), _text(config))))
+    raise typer.Exit(int(serve_simulator(given)))
 
 
 @app.command()

@@ -10,18 +10,12 @@ from pathlib import Path
 import typer
 import uvloop
 
-from mock_upstreams import (
-    Recorder,
-    RecordingError,
-    ScenarioFileError,
-    Simulator,
-    is_loopback,
-    write_scenarios,
-)
-from mock_upstreams.settings import Settings as SimulatorSettings
-from mock_upstreams.settings import SettingsError, listener_of, settings
+from mock_upstreams import Recorder, RecordingError, ScenarioFileError, is_loopback, write_scenarios
+from mock_upstreams.flags import from_flags
+from mock_upstreams.running import serve
+from mock_upstreams.settings import SettingsError
 from mock_upstreams.tls import TlsError
-from mock_upstreams.workers import WorkerDiedError, WorkerPool
+from mock_upstreams.workers import WorkerDiedError
 from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
 from reference_gateway.supervisor import Supervisor, WorkersError, check_workers
 from weighbridge.embed import serving
@@ -66,60 +60,22 @@ def serve_pair(database: str | None = None) -> ExitCode:
     return _serve(body)
 
 
-def serve_simulator(
-    flags: Mapping[str, object], listeners: tuple[str, ...], config_file: str | None
-) -> ExitCode:
-    """The simulator alone; off loopback its control API gets a token, made here if none is given.
+def serve_simulator(given: Mapping[str, object]) -> ExitCode:
+    """The simulator alone, in one process or in several; off loopback its control API gets a token if none is given.
+
+    Args:
+        given: flags by the names of their settings.
 
     Raises:
         TargetFileError: a setting, or a file that one names, cannot be used.
     """
     try:
-        stated = {**flags, "listeners": [listener_of(text) for text in listeners] or None}
-        chosen = settings(stated, config_file)
-        if chosen.workers > 1:
-            return _serve_workers(chosen)
-        prepared = Simulator(chosen.config)
-    except (SettingsError, ScenarioFileError, RecordingError) as error:
-        raise TargetFileError(str(error)) from error
-
-    async def body(stop: asyncio.Event) -> None:
-        async with prepared as simulator:
-            _introduce(simulator.url, chosen)
-            for listener in simulator.listeners.described() if simulator.listeners else ():
-                upstream = f" (upstream {listener['upstream']})" if listener["upstream"] else ""
-                typer.echo(f"  {listener['kind']} at {listener['url']}{upstream}")
-            await stop.wait()
-
-    try:
-        return _serve(body)
-    except TlsError as error:
-        raise TargetFileError(str(error)) from error
-
-
-def _serve_workers(chosen: SimulatorSettings) -> ExitCode:
-    """Several processes behind one control API; one that dies ends them all."""
-
-    async def body(stop: asyncio.Event) -> None:
-        async with WorkerPool(chosen.config, chosen.workers) as pool:
-            _introduce(pool.url, chosen)
-            typer.echo(f"  {chosen.workers} workers, control API also at {pool.control_url}")
-            await pool.until_stopped(stop)
-
-    try:
-        return _serve(body)
-    except TlsError as error:
+        chosen = from_flags(given)
+        return _serve(lambda stop: serve(chosen, stop, typer.echo))
+    except (SettingsError, ScenarioFileError, RecordingError, TlsError) as error:
         raise TargetFileError(str(error)) from error
     except WorkerDiedError as error:
         raise HarnessError(str(error)) from error
-
-
-def _introduce(url: str, chosen: SimulatorSettings) -> None:
-    typer.echo(f"simulator listening on {url}")
-    typer.echo(f"  OpenAI base URL {url}/v1, Anthropic base URL {url}")
-    typer.echo(f"  journal {url}/_wb/journal, metrics {url}/_wb/metrics")
-    if chosen.made_token:
-        typer.echo(f"  control API: Authorization: Bearer {chosen.config.control_token}")
 
 
 def record_provider(upstream: str, out: str, host: str, port: int, scenarios: str | None = None) -> ExitCode:

@@ -1,6 +1,7 @@
 """Starting and stopping: in a loop with others, with open streams, and as a program."""
 
 import asyncio
+import itertools
 import re
 import signal
 import subprocess
@@ -8,13 +9,18 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 import pytest
+import typer
 import uvloop
 
 from mock_upstreams import Simulator, SimulatorConfig
-from mock_upstreams.__main__ import main, read_arguments
+from mock_upstreams.config import ListenerPlan
+from mock_upstreams.flags import FLAGS, read_arguments
+from mock_upstreams.settings import SETTINGS, Settings
+from weighbridge import mock_commands
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
 KEY = {"authorization": "Bearer k"}
@@ -131,30 +137,103 @@ def test_the_program_says_where_it_listens_and_ends_on_a_signal(number: int) -> 
         assert program.wait(10) == 0
 
 
-def test_arguments_become_a_configuration() -> None:
-    config = read_arguments(
-        [
-            "--port",
-            "8",
-            "--seed",
-            "3",
-            "--flush",
-            "stream",
-            "--journal-capacity",
-            "9",
-            "--journal-bytes",
-            "70000",
-            "--public-url",
-            "http://a/",
-        ]
+def test_arguments_become_settings(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("seed: 5\nstall_limit_s: 3\n")
+    arguments = {
+        "--config": str(file),
+        "--host": "0.0.0.0",
+        "--port": "8",
+        "--workers": "1",
+        "--scenarios": "s.yaml",
+        "--seed": "3",
+        "--flush": "stream",
+        "--tls-cert": "c.pem",
+        "--tls-key": "k.pem",
+        "--listener": "beta:8891",
+        "--control-token": "t",
+        "--public-url": "http://a/",
+        "--journal-capacity": "9",
+        "--journal-bytes": "70000",
+    }
+    found = read_arguments(["--strict", *itertools.chain.from_iterable(arguments.items())])
+    assert found == Settings(
+        SimulatorConfig(
+            host="0.0.0.0",
+            port=8,
+            scenarios="s.yaml",
+            strict=True,
+            seed=3,
+            stall_limit_s=3.0,
+            flush="stream",
+            tls_cert="c.pem",
+            tls_key="k.pem",
+            listeners=(ListenerPlan("http", 8891, "beta"),),
+            control_token="t",
+            public_url="http://a",
+            journal_capacity=9,
+            journal_bytes=70_000,
+        )
     )
-    assert config == SimulatorConfig(
-        port=8, seed=3, flush="stream", journal_capacity=9, journal_bytes=70_000, public_url="http://a"
-    )
+    assert read_arguments(["--replay", "r", "--speed", "0.5x"]).config.replay_speed == 0.5
+    assert read_arguments(["--workers", "3"]).workers == 3
+    assert read_arguments([]) == Settings(SimulatorConfig(port=8890))
 
 
-@pytest.mark.parametrize("arguments", [["--port", "x"], ["--port", "70000"], ["--journal-capacity", "0"]])
-def test_impossible_arguments_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(arguments)
-    assert "error: argument" in capsys.readouterr().err
+def test_both_commands_have_the_same_flags() -> None:
+    command = typer.main.get_command(mock_commands.app)
+    options = [option for option in command.params if option.name != "help"]
+    theirs = {option.opts[0].removeprefix("--"): getattr(option, "help", None) for option in options}
+    assert theirs == {flag.name: flag.says for flag in FLAGS}
+    assert {flag.setting for flag in FLAGS} - {"config"} <= set(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--port", "x"], "argument --port: invalid int value: 'x'"),
+        (["--port", "70000"], "--port: 70000 is impossible; give a whole number from 0 to 65535"),
+        (["--journal-capacity", "0"], "--journal-capacity: 0 is impossible"),
+        (["--workers", "2", "--listener", "beta:0"], "several workers can neither replay"),
+        (["--prot", "1"], "unrecognized arguments: --prot 1"),
+        (["--scenarios", "/nowhere/s.yaml", "--port", "0"], "/nowhere/s.yaml: No such file or directory"),
+        (["--replay", "/nowhere/r", "--port", "0"], "/nowhere/r: No such file or directory"),
+        (["--tls-cert", "/nowhere/c.pem", "--port", "0"], "/nowhere/c.pem: no such file"),
+    ],
+)
+def test_impossible_arguments_are_refused_in_a_sentence_with_status_2(
+    arguments: list[str], problem: str
+) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "mock_upstreams", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 2
+    assert problem in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_the_program_has_workers_tls_and_more_ports_like_the_command(tmp_path: Path) -> None:
+    config = tmp_path / "s.yaml"
+    config.write_text("port: 0\nlisteners: [{upstream: beta}]\n")
+    for arguments, lines in (
+        (("--config", str(config), "--strict"), ("simulator listening on http://", "(upstream beta)")),
+        (
+            ("--port", "0", "--workers", "2"),
+            ("simulator listening on http://", "2 workers, control API also at"),
+        ),
+    ):
+        command = [sys.executable, "-u", "-m", "mock_upstreams", *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+            try:
+                assert program.stdout is not None
+                said = [program.stdout.readline() for _ in range(4)]
+                assert lines[0] in said[0]
+                assert lines[1] in said[3]
+                program.send_signal(signal.SIGTERM)
+                assert program.wait(20) == 0
+            finally:
+                program.kill()
