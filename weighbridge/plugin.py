@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from weighbridge.declared import as_declared
 from weighbridge.engine import Evidence, Progress
 from weighbridge.errors import WeighbridgeError
 from weighbridge.evidence import Observation
@@ -152,6 +153,7 @@ class RunPlugin:
             pyfuncitem.obj = lambda **_: None
             yield
         finding = spared(finding, check.binding.ids, self.evidence.observations, self.evidence.facts)
+        finding = as_declared(finding, check.binding.ids, self.evidence.facts)
         self.session.findings[check.id] = finding
         verdict = self._verdict(check, finding)
         pyfuncitem.user_properties.append(("verdict", verdict.value))

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from weighbridge.declared import as_declared
 from weighbridge.evidence import CUT_SHORT, Call, Observation, RunFacts
 from weighbridge.locate import folder
 from weighbridge.usage import spared
@@ -177,7 +178,8 @@ def judge_directly(check: Check, observations: Mapping[str, Observation], facts:
                 inside_scope=True,
             )
         arguments[name] = observation
-    return spared(_apply(check, arguments, facts), check.binding.ids, observations, facts)
+    finding = spared(_apply(check, arguments, facts), check.binding.ids, observations, facts)
+    return as_declared(finding, check.binding.ids, facts)
 
 
 def _apply(check: Check, arguments: Mapping[str, Observation], facts: RunFacts) -> Finding:

@@ -98,7 +98,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
             started = [self._submit(outcome, 0) for outcome in outcomes]
             for task in started:
                 if task is not None and self.who is not None and not bridge.spent():
-                    bridge.run(follow(lab, role, self.label, self.who, task))
+                    bridge.run(follow(lab, role, self.label, self.who, task, race=True))
             for task in started[:looks]:
                 if task is not None:
                     self._look(task)
