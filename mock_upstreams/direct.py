@@ -169,11 +169,12 @@ class DirectConnection(web.RequestHandler):
         player, self._player = self._player, None
         arriving = self._arriving
         super().connection_lost(exc)
+        by = "fin" if exc is None else "rst" if isinstance(exc, ConnectionResetError) else None
         if player is not None:
-            player.caller_left()
+            player.caller_left(by)
         elif arriving is not None:
             self._arriving = None
-            self._exchanges.left_early(self._exchanges.entry(arriving.head, arriving.arrived_ns))
+            self._exchanges.left_early(self._exchanges.entry(arriving.head, arriving.arrived_ns), by)
 
     def break_off(self) -> None:
         """End what is read or answered here at once."""

@@ -74,9 +74,9 @@ class Exchanges:
             headers_weight=head.weight,
         )
 
-    def left_early(self, entry: Entry) -> None:
-        """The caller went away before the whole request was there."""
-        entry.caller_left()
+    def left_early(self, entry: Entry, by: str | None = None) -> None:
+        """The caller went away before the whole request was there; `by` as told at Entry."""
+        entry.caller_left(by)
         self._journal.add(entry)
 
     def refuse(self, entry: Entry, refusal: Refusal) -> Plan:

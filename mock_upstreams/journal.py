@@ -71,6 +71,7 @@ class Entry:
     retry_after_s: float | None = None
     ending: str = "open"
     caller_left_ns: int | None = None
+    caller_left_by: str | None = None
     headers_weight: int | None = field(default=None, repr=False, compare=False)
     counts: Counts | None = field(default=None, repr=False, compare=False)
     writes_us: "array[int]" = field(default_factory=lambda: array("L"), repr=False)
@@ -95,10 +96,13 @@ class Entry:
             if self.counts is not None:
                 self.counts.ended(self)
 
-    def caller_left(self) -> None:
+    def caller_left(self, by: str | None = None) -> None:
+        """`by` is "fin" for a connection that was closed, "rst" for one that was reset, None if that is not known."""
         if self.ending == "open":
             self.caller_left_ns = time.monotonic_ns()
             self.finish("caller_left")
+        if self.ending == "caller_left" and self.caller_left_by is None:
+            self.caller_left_by = by
 
     @property
     def weight(self) -> int:
@@ -137,6 +141,7 @@ class Entry:
             "retry_after_s": self.retry_after_s,
             "ending": self.ending,
             "caller_left_ns": self.caller_left_ns,
+            "caller_left_by": self.caller_left_by,
             "writes_us": self.writes_us.tolist(),
         }
 

@@ -122,6 +122,8 @@ AT_ONCE: Final = Pace()
 Step = Callable[[float], float | None]
 """Does what is due at the given monotonic time; returns the next due time, or None when nothing is left."""
 
+_FAILED: Final = "a step of a stream failed; the stream is left as it is"
+
 Write = Callable[[bytes], object]
 Broken = Callable[[Exception], None]
 """Told when a posted write has failed. Must not raise."""
@@ -182,7 +184,11 @@ class Wheel:
         self._order.clear()
 
     def _once(self, step: Step) -> None:
-        due = self._done(step)
+        try:
+            due = step(self._clock())
+        except Exception:  # noqa: BLE001 - logged; the other streams go on
+            _LOG.exception(_FAILED)
+            due = None
         self.deliver()
         if due is not None:
             self.add(due, step)
@@ -195,13 +201,6 @@ class Wheel:
                 write(data)
             except Exception as exc:  # noqa: BLE001 - told to its owner; the other streams go on
                 broken(exc)
-
-    def _done(self, step: Step) -> float | None:
-        try:
-            return step(self._clock())
-        except Exception:  # noqa: BLE001 - logged; the other streams go on
-            _LOG.exception("a step of a stream failed; the stream is left as it is")
-            return None
 
     def _insert(self, due: float, step: Step) -> None:
         slot = max(int((due - self._base) / TICK_S) + 1, self._current + 1)
@@ -226,11 +225,15 @@ class Wheel:
     def _run(self) -> None:
         self._armed = None
         target = int((self._clock() - self._base) / TICK_S + _ROUNDING)
-        done, insert = self._done, self._insert
+        clock, insert = self._clock, self._insert
         while self._order and self._order[0] <= target:
             self._current = heapq.heappop(self._order)
             for step in self._slots.pop(self._current):
-                due = done(step)
+                try:
+                    due = step(clock())
+                except Exception:  # noqa: BLE001 - logged; the other streams go on
+                    _LOG.exception(_FAILED)
+                    continue
                 if due is not None:
                     insert(due, step)
             self.deliver()

@@ -106,11 +106,11 @@ class Player:
         """Send nothing more; the entry stays as it is."""
         self._phase = None
 
-    def caller_left(self) -> None:
-        """The connection is gone."""
-        if self._phase is not None:
+    def caller_left(self, by: str | None = None) -> None:
+        """The connection is gone; `by` as told at Entry."""
+        if self._phase is not None or self._entry.ending == "caller_left":
             self._phase = None
-            self._entry.caller_left()
+            self._entry.caller_left(by)
 
     def _step(self, now: float) -> float | None:
         """One turn of the wheel. Never raises: the wheel turns for all players."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import struct
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,6 @@ from mock_upstreams import Simulator, SimulatorConfig
 from mock_upstreams import direct as direct_module
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
@@ -150,6 +151,22 @@ def test_a_caller_who_leaves_within_the_body_is_noticed(direct: Client, token: T
         assert time.monotonic() < deadline
     assert [entry["ending"] for entry in found] == ["complete", "caller_left"]
     assert found[1]["status"] is None
+
+
+@pytest.mark.parametrize(("linger", "by"), [(False, "fin"), (True, "rst")])
+def test_the_journal_tells_a_caller_who_closed_from_one_who_reset(
+    direct: Client, token: Token, name: str, by: str, *, linger: bool
+) -> None:
+    content = token(name, chunks=1000, gap_ms=20)
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": content}]}
+    with direct.open("/v1/chat/completions", body) as sock:
+        assert b"200 OK" in sock.recv(65536)
+        if linger:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
+    entry = direct.entry(name)
+    assert (entry["ending"], entry["caller_left_by"]) == ("caller_left", by)
 
 
 def test_broken_http_is_refused_and_the_connection_closed(direct: Client, token: Token) -> None:

@@ -67,6 +67,7 @@ def test_an_entry_tells_what_arrived_and_what_was_sent(client: Client, token: To
         "retry_after_s": None,
         "ending": "complete",
         "caller_left_ns": None,
+        "caller_left_by": None,
     }
     assert (sent["x-api-key"], sent["cookie"], sent["authorization"]) == ("***wxyz", "***abcd", "***cdef")
     assert sent["x-other"] == "kept"
