@@ -9,8 +9,8 @@ import pytest
 
 from tests.checks.chat_evidence import call
 from weighbridge.checks.books import ADDED, Kind
-from weighbridge.checks.task_books import credit_finding
-from weighbridge.evidence import Call, Ending, Reading, Request, RunFacts
+from weighbridge.checks.task_books import credit_finding, credits_agree
+from weighbridge.evidence import Call, Ending, Observation, Reading, Request, RunFacts
 from weighbridge.scenario import Scenario
 from weighbridge.verdict import Outcome
 
@@ -115,6 +115,17 @@ def test_credits_that_were_added_are_part_of_the_history() -> None:
     note = f"{ADDED}walk/1\t1.5\t100"
     assert credit_finding([OK], _gone((2, -60)), FACTS, [note]).outcome is Outcome.MET
     assert credit_finding([OK], _gone((2, -60)), FACTS).outcome is Outcome.BROKEN
+
+
+def test_the_shortest_history_comes_first_and_names_all_its_exchanges() -> None:
+    long = [_submit("a", "completed", 1), _submit("b", "completed", 2), _submit("c", "completed", 3)]
+    short = [_submit("d", "failed", 1), _poll("d", "failed", 2)]
+    renamed = [replace(one, situation=one.situation.replace("walk/1", "walk/2")) for one in short]
+    readings = [*_gone((4, 0)), *(replace(one, situation="walk/2") for one in _gone((4, 40)))]
+    found = credits_agree(Observation("walks", (*long, *renamed), tuple(readings)), FACTS)
+    assert [one.outcome for one in found] == [Outcome.BROKEN, Outcome.BROKEN]
+    assert found[0].evidence == tuple(one.id for one in renamed)
+    assert found[1].evidence == tuple(one.id for one in long)
 
 
 def test_without_prices_or_readings_nothing_passes() -> None:

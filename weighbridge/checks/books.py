@@ -254,15 +254,25 @@ def summary(wrong: Sequence[Discrepancy], course: str, shown: Callable[[int], st
 
 
 def books_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
-    """One finding for each account of the observation."""
+    """One finding for each account of the observation, the shortest history first."""
     labels = dict.fromkeys(reading.situation for reading in observation.readings)
-    findings = []
+    found = []
     for label in labels:
         calls = [call for call in observation.calls if call.situation == label]
         readings = [reading for reading in observation.readings if reading.situation == label]
         if calls:
-            findings.append(ledger_findings(calls, readings, facts, observation.notes))
-    return findings
+            found.append((calls, ledger_findings(calls, readings, facts, observation.notes)))
+    return shortest_first(found)
+
+
+def shortest_first(found: Iterable[tuple[Sequence[Call], Finding]]) -> list[Finding]:
+    """Findings of whole histories: what was shrunk comes first, and a violation names every exchange that led to it."""
+    return [
+        replace(finding, evidence=tuple(call.id for call in calls))
+        if finding.outcome is Outcome.BROKEN
+        else finding
+        for calls, finding in sorted(found, key=lambda item: len(item[0]))
+    ]
 
 
 def crowd_agrees(observation: Observation, facts: RunFacts) -> Finding:

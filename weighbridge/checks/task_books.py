@@ -19,6 +19,7 @@ from weighbridge.checks.books import (
     ended,
     is_failure,
     is_price,
+    shortest_first,
     summary,
     unexplained,
 )
@@ -132,11 +133,11 @@ def credit_finding(
 
 
 def credits_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
-    """One finding for each generated account."""
-    findings = []
+    """One finding for each generated account, the shortest history first."""
+    found = []
     for label in dict.fromkeys(reading.situation for reading in observation.readings):
         calls = [call for call in observation.calls if call.situation.partition(":")[0] == label]
         if _submissions(calls):
             readings = [reading for reading in observation.readings if reading.situation == label]
-            findings.append(credit_finding(calls, readings, facts, observation.notes))
-    return findings
+            found.append((calls, credit_finding(calls, readings, facts, observation.notes)))
+    return shortest_first(found)
