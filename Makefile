@@ -4,7 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run fuzz-simulator test check contract prove kill-matrix soak litellm portkey bench docs changelog sbom hooks clean crash
+# Tests that start nothing and wait for nothing.
+FAST := tests/checks tests/spec tests/packaging/test_documented.py tests/defects/test_catalogue.py \
+  $(addprefix tests/core/test_,import_rules.py judgement.py money.py sse.py wire.py) \
+  $(addprefix tests/loadtests/test_,arrivals.py capacity.py figures.py gates.py histogram.py) \
+  $(addprefix tests/reference_gateway/test_,config.py money.py sse.py translation.py) \
+  --ignore=tests/spec/test_contract_tools.py --ignore=tests/spec/test_openapi.py
+
+.PHONY: setup run fuzz-simulator test check pythons wheel contract prove kill-matrix soak litellm portkey bench docs changelog sbom hooks clean crash
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -31,10 +38,17 @@ test: $(STAMP)  ## the project's own tests
 crash: $(STAMP)  ## kill the gateway 500 times at work, on both databases, and audit what is left; options in ARGS
 	@$(BIN)/python -m tests.crash $(ARGS)
 
-check: $(STAMP)  ## format, lint, types
+check: $(STAMP)  ## format, lint, types, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -n 2 $(FAST)
+
+wheel: $(STAMP)  ## sdist and wheel, into dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+pythons: $(STAMP)  ## the wheel and the fast tests on every supported Python that is found
+	@$(BIN)/python tests/pythons.py $(FAST)
 
 contract: $(STAMP)  ## lint the OpenAPI description, generate clients from it (needs node and npm)
 	@PYTHON=$(CURDIR)/$(BIN)/python spec/lint.sh
@@ -52,6 +66,7 @@ litellm: $(STAMP)  ## judge a real LiteLLM proxy, installed into an environment 
 	@$(BIN)/python targets/litellm/gateway.py with -- $(BIN)/weighbridge run --target targets/litellm.yaml $(ARGS)
 
 bench: $(STAMP)  ## measure against the peers, side by side; options in ARGS (about half an hour)
+	@tests/bring.sh compiler
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: export NO_MKDOCS_2_WARNING = 1
@@ -62,11 +77,12 @@ docs: $(STAMP)  ## build the documentation into build/docs; a broken link is an 
 changelog: $(STAMP)  ## what the next release will say
 	@$(BIN)/towncrier build --draft --version next
 
-sbom: $(STAMP)  ## bill of materials and licences of what an install brings, into build/
+sbom: $(STAMP)  ## bill of materials and licences of what a core install brings, into build/
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
-	@mkdir -p build
-	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o build/sbom.json $(BIN)/python
-	@$(BIN)/pip-licenses --python $(BIN)/python --format markdown --order license > build/licences.md
+	@rm -rf build/install && $(BIN)/python -m venv --without-pip build/install
+	@$(BIN)/pip --python build/install install --quiet --disable-pip-version-check -c constraints.txt .
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o build/sbom.json build/install/bin/python
+	@$(BIN)/pip-licenses --python build/install/bin/python --format markdown --order license > build/licences.md
 	@echo "build/sbom.json, build/licences.md"
 
 hooks: $(STAMP)  ## run the checks before each commit

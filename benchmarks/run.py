@@ -20,6 +20,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.plot import plot, shown
+
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ("conformance", "simulator", "gateway", "load", "reports")
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -81,16 +85,41 @@ def _cell(value: object) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
+def aim(row: Row) -> str:
+    """The target of a row in words: of the ratio where that has one, else of the value itself."""
+    sign = {"higher": "at least", "lower": "at most"}.get(row.get("better", ""), "")
+    bound = row.get("ratio_target")
+    if isinstance(bound, int | float) and bound > 0:
+        return f"ratio {sign} {bound:g}"
+    target = row.get("target")
+    if isinstance(target, int | float) and not isinstance(target, bool):
+        return f"{sign} {target:g} {row['unit']}".strip()
+    return str(target or "")
+
+
+def left_out(rows: Sequence[Row]) -> list[str]:
+    """What could not be measured, a sentence each."""
+    found = []
+    for row in rows:
+        if row["value"] is None:
+            found.append(row["name"])
+        elif str(row.get("note", "")).startswith("not measured"):
+            found.append(f"{row['name']} beside {row['peer']}: {row['note']}")
+    return found
+
+
 def page(results: Mapping[str, Any]) -> str:
     """The documentation page."""
     lines = [
         "# Benchmarks",
         "",
         f"Taken on {results['date']} on {results['machine']}. `make bench` repeats all of it; each table comes from one",
-        "run, side by side, and a ratio compares two measurements of the same run. A target that was not met says **no**.",
+        'run, side by side, and a ratio compares two measurements of the same run. "Better" says which way value and ratio',
+        "should go. A target that was not met says **no**; a figure without a target is there to be read.",
         "",
-        "![How each figure compares with its target](images/benchmarks.svg)",
     ]
+    if shown(results["results"]):
+        lines.append("![Each ratio, which way is better, and where its target lies](images/benchmarks.svg)")
     for group in GROUPS:
         rows = [row for row in results["results"] if row["group"] == group]
         if not rows:
@@ -104,56 +133,17 @@ def page(results: Mapping[str, Any]) -> str:
                 "",
             ]
         lines += [
-            "| measure | value | unit | beside | ratio | target | met |",
-            "|---|---:|---|---|---:|---|---|",
+            "| measure | value | unit | beside | ratio | better | target | met |",
+            "|---|---:|---|---|---:|---|---|---|",
         ]
         for row in rows:
-            cells = [row[key] for key in ("name", "value", "unit", "peer", "ratio", "target", "ok")]
+            if row["value"] is None:
+                continue
+            cells = [row["name"], row["value"], row["unit"], row["peer"], row["ratio"]]
+            cells += [row.get("better", ""), aim(row), row["ok"]]
             lines.append("| " + " | ".join(_cell(cell).replace("|", "\\|") for cell in cells) + " |")
+        lines += [line for item in left_out(rows) for line in ("", f"Left out: {item}.")]
     return "\n".join(lines) + "\n"
-
-
-def plot(rows: Sequence[Row]) -> str:
-    """A bar for each ratio: how many times the peer's figure ours is, on a logarithmic scale."""
-    shown = [row for row in rows if isinstance(row.get("ratio"), int | float) and row["ratio"] > 0]
-    height, left, width = 18, 420, 420
-    reach = max((abs(_log2(row["ratio"])) for row in shown), default=1.0) or 1.0
-    total = 40 + height * len(shown)
-    middle = left + width / 2
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 90} {total}" role="img"'
-            ' font-family="system-ui, sans-serif" font-size="11">'
-        ),
-        "<title>Each measured ratio to its peer, logarithmic; the line is 1.0</title>",
-        (
-            f'<rect width="100%" height="100%" fill="#fff"/><line x1="{middle}" y1="20" x2="{middle}" y2="{total - 10}"'
-            ' stroke="#888"/>'
-        ),
-        f'<text x="{middle}" y="14" text-anchor="middle" fill="#444">same as the peer</text>',
-    ]
-    for number, row in enumerate(shown):
-        top = 26 + number * height
-        length = _log2(row["ratio"]) / reach * (width / 2)
-        colour = {True: "#2f7d4f", False: "#b3402e"}.get(row.get("ok"), "#5b7ba6")  # type: ignore[arg-type]
-        label = f"{row['group']}: {row['name']} / {str(row['peer']).partition(':')[0]}"
-        parts.append(
-            f'<text x="{left - 8}" y="{top + 11}" text-anchor="end" fill="#222">{_escape(label[:72])}</text>'
-            f'<rect x="{min(middle, middle + length):.1f}" y="{top + 2}" width="{max(abs(length), 1):.1f}"'
-            f' height="{height - 6}" fill="{colour}"/>'
-            f'<text x="{left + width + 8}" y="{top + 11}" fill="#222">{row["ratio"]:g} x</text>'
-        )
-    return "".join(parts) + "</svg>\n"
-
-
-def _log2(value: float) -> float:
-    import math
-
-    return math.log2(value)
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _kept(groups: Sequence[str]) -> list[Row]:
@@ -188,6 +178,8 @@ def main() -> int:
         print(
             f"  {row['group']}: {row['name']}: {row['value']} {row['unit']} beside {row['peer']}, target {row['target']}"
         )
+    for item in left_out(rows):
+        print(f"  left out: {item}")
     rows = [{**row, "short": options.quick} for row in rows]
     everything = sorted(_kept(groups) + rows, key=lambda row: GROUPS.index(row["group"]))
     if everything:

@@ -9,13 +9,19 @@ command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || missing="$m
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
   command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
+# Benchmarks also need a C compiler, for the clients and servers that measure.
+skipped="TESTS WILL SKIP"
+if [ "${1:-}" = compiler ]; then
+  skipped="BENCHMARKS WILL LEAVE PEERS OUT"
+  command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+fi
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-  echo "Installing$missing for the tests (once)"
+  echo "Installing$missing (once)"
   # shellcheck disable=SC2086 # one word for each package
   if apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null; then
     exit 0
   fi
 fi
-echo "TESTS WILL SKIP: missing$missing; on Debian: apt-get install$missing" >&2
+echo "$skipped: missing$missing; on Debian: apt-get install$missing" >&2

@@ -93,7 +93,6 @@ class ResponseReader:
         self.status: int | None = None
         self.headers: Headers = ()
         self.chunks: list[Chunk] = []
-        self.surplus = b""
         #: Whether the body went past a limit.
         self.too_large = False
         self.head_at: float | None = None
@@ -134,8 +133,7 @@ class ResponseReader:
             self.too_large = True
             self.forget()
         if self.done and self._buffer:
-            self.surplus += bytes(self._buffer)
-            self._buffer.clear()
+            self._buffer.clear()  # what comes after a whole message is no part of it
 
     def forget(self) -> None:
         """Keep the beginning of a body that is too large to be evidence."""

@@ -130,7 +130,7 @@ def rows(outcomes: Mapping[str, Outcome], defects: int) -> list[dict[str, object
                 f"{name}: {len(peer.caught)}",
                 len(peer.caught),
             )
-            | {"target": f"more than {name}", "ok": better},
+            | {"target": f"more than {name}", "ok": better, "better": "higher", "ratio_target": 1},
             _row(
                 "seconds",
                 round(ours.clean.seconds, 2),
@@ -157,7 +157,17 @@ def _row(name: str, value: float, unit: str, peer: str, other: float) -> dict[st
         "ratio": ratio,
         "target": None,
         "ok": None,
+        "better": "lower",
+        "ratio_target": None,
     }
+
+
+def missing_rows(missing: Mapping[str, str]) -> list[dict[str, object]]:
+    """The testers that could not be had, in the place of their figures."""
+    return [
+        _row(f"{name} could not be had: {reason}", 0, "", name, 0) | {"value": None, "better": ""}
+        for name, reason in missing.items()
+    ]
 
 
 def table(outcomes: Mapping[str, Outcome], defects: int) -> str:
@@ -187,8 +197,9 @@ def main() -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcomes = runner.run(measure(tools, defects, 1 if options.quick else CLEAN_RUNS))
     print(table(outcomes, len(defects)))
+    found = rows(outcomes, len(defects)) + missing_rows(missing)
     if options.json:
-        options.json.write_text(json.dumps(rows(outcomes, len(defects)), indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

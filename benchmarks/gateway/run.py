@@ -63,21 +63,26 @@ QUICK: Final = Effort(calls=300, slices=2, slice_s=1.0, stream_rounds=1, chunks=
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `ratio` is value / peer; `ok` is None where there is no aim, or the peer is missing."""
+    """One figure. `ratio` is value / peer; `ok` is None where there is no aim. Without a value its name says why."""
 
     name: str
-    value: float
+    value: float | None
     unit: str
     peer: float | None = None
     ratio: float | None = None
     target: float | None = None
     ok: bool | None = None
     group: str = "gateway"
+    better: str = ""
+    ratio_target: float | None = None
 
 
 def at_most(name: str, value: float, unit: str, target: float, peer: float | None = None) -> Row:
     """A figure that must stay below its aim."""
-    return Row(name, value, unit, peer, value / peer if peer else None, target, value < target)
+    return Row(
+        name, value, unit, peer, value / peer if peer else None, target, value < target,
+        better="lower", ratio_target=target / peer if peer else None,
+    )  # fmt: skip
 
 
 def prompt(name: str, *, chunks: int | None = None) -> str:
@@ -262,15 +267,17 @@ def throughput_rows(ours: Endpoint, others: Sequence[Endpoint], effort: Effort) 
             own / per_core,
             target,
             None if target is None else own / per_core > target,
+            better="higher",
+            ratio_target=target,
         )
 
 
 # ---------------------------------------------------------------- the run
 @contextmanager
 def peers(
-    folder: Path, upstream: str, given: Sequence[Endpoint], without: Sequence[str]
+    folder: Path, upstream: str, given: Sequence[Endpoint], without: Sequence[str], missing: list[Row]
 ) -> Iterator[list[Endpoint]]:
-    """The peers that can be had; those that cannot are said and left out."""
+    """The peers that can be had; those that cannot are said, left out, and added to `missing`."""
     with ExitStack() as stack:
         found = list(given)
         starts = {"litellm": lambda: litellm(folder), "portkey": lambda: portkey(folder, upstream)}
@@ -281,6 +288,7 @@ def peers(
                 found.append(stack.enter_context(start()))
             except PeerMissingError as error:
                 print(f"without {name}: {error}", file=sys.stderr)
+                missing.append(Row(f"{name} could not be had: {error}", None, ""))
         yield found
 
 
@@ -298,9 +306,10 @@ def measure(effort: Effort, given: Sequence[Endpoint], without: Sequence[str]) -
         disk_ms = fdatasync_ms(folder, 200)
         rows += latency_rows(direct, [stubbed, real], effort, disk_ms)
         rows += stream_rows(direct, real, effort)
-        with peers(folder, upstream, given, without) as others:
+        missing: list[Row] = []
+        with peers(folder, upstream, given, without, missing) as others:
             rows += throughput_rows(real, others, effort)
-    return rows
+    return rows + missing
 
 
 def read_peer(text: str) -> Endpoint:
@@ -324,8 +333,11 @@ def main() -> int:
     parser.add_argument("--without", action="append", default=[], metavar="NAME", help="leave a peer out")
     asked = parser.parse_args()
     rows = measure(QUICK if asked.quick else FULL, asked.peer, asked.without)
-    rows = [replace(row, value=round(row.value, 4)) for row in rows]
+    rows = [row if row.value is None else replace(row, value=round(row.value, 4)) for row in rows]
     for row in rows:
+        if row.value is None:
+            print(f"left out: {row.name}")
+            continue
         aim = (
             ""
             if row.target is None

@@ -30,7 +30,10 @@ _VIEWS = ("json", "junit", "html", "markdown", "sarif", "badge")
 
 def page_times(page: Path, times: int) -> tuple[float, float]:
     """Milliseconds until the page can be used, and of them those in which its main thread worked; medians."""
-    path = next(found for name in ("chromium", "google-chrome") if (found := shutil.which(name)))
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        raise SystemExit("left out: the page needs Chromium; on Debian: apt-get install chromium")
     ready, busy = [], []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -67,7 +70,7 @@ def views_times(run: Path, times: int) -> tuple[float, float]:
 def _row(name: str, value: float, unit: str, target: str, ok: bool | None) -> dict[str, Any]:
     return {
         "group": "reports", "name": name, "value": round(value, 3), "unit": unit, "peer": None, "ratio": None,
-        "target": target, "ok": ok,
+        "target": target, "ok": ok, "better": "lower", "ratio_target": None,
     }  # fmt: skip
 
 

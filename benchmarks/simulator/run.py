@@ -50,6 +50,8 @@ class Row:
     ok: bool | None
     note: str
     group: str = "simulator"
+    better: str = ""
+    ratio_target: float | None = None
 
 
 def _readings(
@@ -74,11 +76,13 @@ def _readings(
 def _rows(measure: Measure, found: dict[str, list[Reading]], missing: dict[str, str]) -> list[Row]:
     ours = _median(found, missing, measure.ours)
     sign = "<=" if measure.less_is_better else ">="
+    better = "lower" if measure.less_is_better else "higher"
     rows: list[Row] = []
     if measure.limit is not None:
         ok = None if ours is None else ours <= measure.limit
         note = _note(measure, found, missing, ())
-        rows.append(Row(measure.name, ours, measure.unit, "", None, f"<= {measure.limit:g}", ok, note))
+        limit = f"<= {measure.limit:g}"
+        rows.append(Row(measure.name, ours, measure.unit, "", None, limit, ok, note, better=better))
     for peer in measure.peers:
         theirs = _median(found, missing, peer.contender)
         ratio = None if ours is None or not theirs else ours / theirs
@@ -92,7 +96,12 @@ def _rows(measure: Measure, found: dict[str, list[Reading]], missing: dict[str, 
         note = _note(measure, found, missing, (peer.contender,))
         told = peer.contender.name if theirs is None else f"{peer.contender.name}: {theirs:,.5g}"
         target = f"{sign} {peer.target:g} x"
-        rows.append(Row(measure.name, ours, measure.unit, told, ratio, target, ok, note))
+        rows.append(
+            Row(
+                measure.name, ours, measure.unit, told, ratio, target, ok, note,
+                better=better, ratio_target=peer.target,
+            )
+        )  # fmt: skip
     return rows
 
 

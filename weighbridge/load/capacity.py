@@ -44,7 +44,6 @@ class Search:
     unit: str
     found: float | None
     steps: tuple[Step, ...]
-    exhausted: bool
 
     @property
     def statement(self) -> str:
@@ -142,4 +141,4 @@ def levels(low: float, high: float, *, whole: bool) -> Generator[float, Step, tu
 def finish(unit: str, steps: tuple[Step, ...]) -> Search:
     """The search that these steps are."""
     met = [step.level for step in steps if step.met]
-    return Search(unit, max(met, default=None), steps, len(steps) >= MAX_STEPS)
+    return Search(unit, max(met, default=None), steps)

@@ -1,0 +1,60 @@
+"""The page and the plot of the benchmarks: which way is better, where the target lies, and what was left out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from benchmarks.conformance.run import missing_rows
+from benchmarks.plot import plot
+from benchmarks.run import aim, page
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {
+        "group": "simulator", "name": "streams", "value": 12.5, "unit": "1/s", "peer": "aimock: 5", "ratio": 2.5,
+        "target": ">= 3 x", "ok": False, "better": "higher", "ratio_target": 3.0, **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "ratio at least 3"),
+        ({"better": "lower", "ratio_target": 1.6}, "ratio at most 1.6"),
+        ({"better": "lower", "ratio_target": None, "target": 2.0, "unit": "ms"}, "at most 2 ms"),
+        ({"ratio_target": None, "target": "more than aimock"}, "more than aimock"),
+        ({"ratio_target": None, "target": None}, ""),
+    ],
+)
+def test_the_target_says_what_it_bounds_and_from_which_side(changes: dict[str, Any], told: str) -> None:
+    assert aim(row(**changes)) == told
+
+
+def test_the_plot_says_for_each_ratio_which_way_is_better_and_marks_its_target() -> None:
+    drawn = plot(
+        [row(), row(better="lower", ratio=0.8, ratio_target=1.6, ok=True), row(ratio=None), row(ratio=0)]
+    )
+    assert drawn.count("higher is better") == 1
+    assert drawn.count("lower is better") == 1
+    assert re.findall(r"<title>target ([\d.]+) x</title>", drawn) == ["3", "1.6"]
+    at = {
+        colour: float(x)
+        for x, colour in re.findall(r'<rect x="([\d.]+)"[^>]*fill="(#b3402e|#2f7d4f)"', drawn)
+    }
+    marks = [float(x) for x in re.findall(r'<rect x="([\d.]+)"[^>]*fill="#111"', drawn)]
+    middle = 630.0
+    assert at["#b3402e"] == middle  # a ratio above 1.0 goes to the right, to 2.5 and short of its mark at 3
+    assert at["#2f7d4f"] < middle < marks[1] < marks[0]
+
+
+def test_the_page_has_a_column_for_the_better_way_and_names_what_was_left_out() -> None:
+    missing = missing_rows({"llmprobe": "npm is not here"})
+    rows = [row(), row(name="paced", note="not measured: it is not installed"), *missing]
+    text = page({"date": "2026-11-21", "machine": "a laptop", "results": rows})
+    assert "| streams | 12.5 | 1/s | aimock: 5 | 2.5 | higher | ratio at least 3 | **no** |" in text
+    assert "Left out: paced beside aimock: 5: not measured: it is not installed." in text
+    assert "Left out: llmprobe could not be had: npm is not here." in text
+    assert "| llmprobe" not in text
