@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import uvloop
 
@@ -19,7 +19,9 @@ from weighbridge.coverage import Coverage, coverage, coverage_lines
 from weighbridge.engine import Settings, prepare
 from weighbridge.errors import ExitCode, HarnessError, UsageError, WeighbridgeError
 from weighbridge.evidence import Call
+from weighbridge.feature_checkup import measure_features
 from weighbridge.lab import Lab
+from weighbridge.measured import Measured
 from weighbridge.money import usd
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.preflight import preflight
@@ -29,28 +31,6 @@ from weighbridge.usage import SCRIPT, reported_usage, whose
 
 #: What a plain call of each role must be answered with.
 _SERVED = {"funded": True, "second_key": True, "second_user": True, "broke": False, "revoked": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One thing that was looked at.
-
-    Attributes:
-        good: whether it is as declared; None where it says nothing either way.
-        remedy: what to do about it; empty if nothing.
-    """
-
-    subject: str
-    observed: str
-    good: bool | None = True
-    remedy: str = ""
-
-    @property
-    def line(self) -> str:
-        """For people."""
-        mark = {True: "ok", False: "WRONG", None: "-"}[self.good]
-        tail = f"; {self.remedy}" if self.remedy else ""
-        return f"  {mark:<6} {self.subject:<26} {self.observed}{tail}"
 
 
 def _answer(call: Call) -> str:
@@ -218,6 +198,8 @@ async def measure(target: Target, plan: Plan, settings: Settings) -> list[Measur
             usage = await _usage(lab, surface, role, who)
             if usage is not None and role not in first.unwired:
                 found.append(usage)
+        if roles and surface != "tasks":
+            found += await measure_features(lab, surface, roles[0], who)
         found.append(await _money(lab, surface, next(iter(roles), ""), who))
     found += [
         Measured(name, "runs a command on this machine", None, "pass --allow-commands to let it run")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from weighbridge.catalogue import EDITION, Catalogue, Requirement
 from weighbridge.errors import ExitCode, strongest
+from weighbridge.features import without
 from weighbridge.plan import Plan
 from weighbridge.suite import Check
 from weighbridge.verdict import (
@@ -94,15 +95,8 @@ def _beyond_reach(check: Check, finding: Finding) -> bool:
     return check.binding.widens and finding.outcome is Outcome.NOT_VERIFIED and not finding.inside_scope
 
 
-def _not_offered(row: Requirement, finding: Finding, features: Mapping[str, bool]) -> Finding:
-    """A feature that the target file declares absent is unsupported, not broken, once its use failed."""
-    if features.get(row.feature, True) or finding.outcome not in {Outcome.BROKEN, Outcome.NOT_VERIFIED}:
-        return finding
-    return replace(
-        finding,
-        outcome=Outcome.UNSUPPORTED,
-        observed=f"{row.feature} is declared as not offered: {finding.observed}",
-    )
+#: A row of a feature that came out so shows that the product has it.
+_OFFERED = frozenset({Outcome.MET, Outcome.ALTERNATIVE})
 
 
 def _unjudged(row: Requirement) -> Finding:
@@ -126,7 +120,7 @@ def judge_rows(
         catalogue: their texts and levels.
         checks: all checks that exist, so that a row without any is told from one that did not run.
         findings: what the executed checks found, by check id.
-        features: what the target declares to offer or not; undeclared means offered.
+        features: what the target declares to offer or not; see `features` for what undeclared means.
         truncated: the run ended early, so that it claims nothing.
 
     """
@@ -135,12 +129,18 @@ def judge_rows(
     for check in checks:
         for bound in check.binding.ids:
             by_row.setdefault((bound, check.binding.surface), []).append(check)
+    offered = {
+        (catalogue.requirement(row).feature, check.binding.surface)
+        for check in checks
+        if check.id in findings and findings[check.id].outcome in _OFFERED
+        for row in check.binding.ids
+    }
     results: list[RowResult] = []
     for row_id in dict.fromkeys(row for name in plan.profiles for row in plan.rows[name]):
         row = catalogue.requirement(row_id)
         parts: list[ProfileVerdict] = []
         executed: dict[str, CheckResult] = {}
-        per_surface: dict[str, Finding] = {}
+        per_profile: dict[tuple[str, Finding], None] = {}
         scored = False
         for name in plan.profiles:
             if row_id not in plan.rows[name]:
@@ -159,12 +159,18 @@ def judge_rows(
                 finding = Finding(Outcome.NOT_VERIFIED, observed="left out of this run", missing="a full run")
             else:
                 finding = _unjudged(row)
-            finding = _not_offered(row, finding, features)
-            per_surface[profile.surface] = finding
+            finding = without(
+                finding,
+                row.feature,
+                declared=features.get(row.feature),
+                optional=row.feature in profile.optional_features,
+                offered=(row.feature, profile.surface) in offered,
+            )
+            per_profile[profile.surface, finding] = None
             level = profile.levels[row_id]
             parts.append(ProfileVerdict(name, level, verdict_of(finding.outcome, level)))
         level = strongest_level(part.level for part in parts)
-        finding = roll_up(list(per_surface.values()))
+        finding = roll_up([finding for _, finding in per_profile])
         results.append(
             RowResult(
                 row,

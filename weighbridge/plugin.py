@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import pytest
 
-from weighbridge.declared import as_declared
 from weighbridge.engine import Evidence, Progress
 from weighbridge.errors import WeighbridgeError
 from weighbridge.evidence import Observation
@@ -30,9 +29,9 @@ from weighbridge.suite import (
     check_id,
     load_checks,
     probes_of,
+    settled,
     unavailable,
 )
-from weighbridge.usage import spared
 from weighbridge.verdict import Finding, Level, Outcome, Verdict, verdict_of
 
 _CHECK = pytest.StashKey[Check]()
@@ -152,8 +151,7 @@ class RunPlugin:
             # The generator must run to its end; the check is replaced by what blocks it.
             pyfuncitem.obj = lambda **_: None
             yield
-        finding = spared(finding, check.binding.ids, self.evidence.observations, self.evidence.facts)
-        finding = as_declared(finding, check.binding.ids, self.evidence.facts)
+        finding = settled(finding, check, self.evidence.observations, self.evidence.facts)
         self.session.findings[check.id] = finding
         verdict = self._verdict(check, finding)
         pyfuncitem.user_properties.append(("verdict", verdict.value))

@@ -44,7 +44,7 @@ VERDICTS: Mapping[Verdict, str] = {
     Verdict.PASS: "The requirement holds, shown by evidence.",
     Verdict.FAIL: "A MUST is broken.",
     Verdict.WARN: "A SHOULD is departed from, or a MUST is met only by a reading that the documents leave open.",
-    Verdict.UNSUPPORTED: "The product declares not to offer it, and refuses it as documented.",
+    Verdict.UNSUPPORTED: "The product does not offer it: declared so, or not declared and refused.",
     Verdict.NOT_APPLICABLE: "The requirement does not apply here.",
     Verdict.NOT_VERIFIED: "It could not be judged; the report says what is missing.",
     Verdict.HARNESS_ERROR: "Our fault.",

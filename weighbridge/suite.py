@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from weighbridge.declared import as_declared
 from weighbridge.evidence import CUT_SHORT, Call, Observation, RunFacts
+from weighbridge.features import answered
 from weighbridge.locate import folder
 from weighbridge.usage import spared
 from weighbridge.verdict import Finding, Outcome, roll_up
@@ -178,8 +179,16 @@ def judge_directly(check: Check, observations: Mapping[str, Observation], facts:
                 inside_scope=True,
             )
         arguments[name] = observation
-    finding = spared(_apply(check, arguments, facts), check.binding.ids, observations, facts)
-    return as_declared(finding, check.binding.ids, facts)
+    return settled(_apply(check, arguments, facts), check, observations, facts)
+
+
+def settled(
+    finding: Finding, check: Check, observations: Mapping[str, Observation], facts: RunFacts
+) -> Finding:
+    """What a check found, with what the run knows beside: whose token counts it saw, declared retries, how calls ended."""
+    rows = check.binding.ids
+    told = as_declared(spared(finding, rows, observations, facts), rows, facts)
+    return answered(told, observations)
 
 
 def _apply(check: Check, arguments: Mapping[str, Observation], facts: RunFacts) -> Finding:

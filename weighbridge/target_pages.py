@@ -59,9 +59,11 @@ Each turns rows from `not_verified` into a verdict.
 _TAIL = """
 ## Features, token counts, money
 
-- `features: {vision: false}` declares what the product does not offer. What is not declared is tried; a row of a feature
-  that is declared absent is `unsupported` when its use is refused, and that breaks a claim only where the profile does not
-  call the feature optional. `weighbridge check` measures `authentication`.
+- Features are tested both ways. Their calls are made whatever `features` says. Declared `true`, and in a profile that asks
+  for the feature, a refusal is a finding. Not declared, a refusal (400 is documented) makes the rows `unsupported`; declared
+  `false`, also a call that is answered as if the feature had not been asked for, since no document promises a refusal, but
+  not one that fails (5xx): that is `not_verified`. `unsupported` breaks a claim only where the profile does not call the
+  feature optional. `weighbridge check` measures `authentication`, `tools` and `vision`.
 - `usage` need not be declared: preflight scripts counts and looks at what comes back. Where the deployment counts tokens
   itself, rows on scripted counts are `not_verified`, and charges are held against the usage that replies report.
 - `rates`, `task_prices` and `credit_usd` let `--dry-run` and `--max-spend` bound what a run may cost. `max_output` bounds

@@ -69,6 +69,7 @@ class Finding:
         evidence: ids of the exchanges that the finding rests on.
         missing: the capability that would have allowed a verdict, for `NOT_VERIFIED`.
         inside_scope: the capability was declared and did not deliver, or a probe broke.
+        answered: statuses of the calls that an unmet finding rests on; 0 for no answer.
     """
 
     outcome: Outcome
@@ -77,6 +78,7 @@ class Finding:
     evidence: tuple[str, ...] = ()
     missing: str | None = None
     inside_scope: bool = False
+    answered: tuple[int, ...] = ()
 
     @property
     def message(self) -> str:
@@ -132,7 +134,8 @@ def roll_up(findings: Sequence[Finding]) -> Finding:
             observed = first.observed
             if outcome is Outcome.BROKEN and len(same) > 1:
                 observed = f"{observed} ({len(same)} of {len(findings)} cases)"
-            return replace(first, evidence=evidence, observed=observed)
+            answered = tuple(sorted({status for finding in same for status in finding.answered}))
+            return replace(first, evidence=evidence, observed=observed, answered=answered)
     raise AssertionError("every outcome has a rank")
 
 

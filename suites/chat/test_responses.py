@@ -19,9 +19,12 @@ def test_reply_has_an_id(judge: Judge, chat_replies: Observation) -> None:
 
 
 @requirement("CRES-03", surface="chat")
-def test_ids_differ_between_calls(judge: Judge, chat_replies: Observation) -> None:
+def test_ids_differ_between_calls(
+    judge: Judge, chat_replies: Observation, chat_requests: Observation
+) -> None:
     """Two replies under one id overwrite each other in every store keyed by it."""
-    judge.settle(replies.ids_differ(chat_replies.where("plain", "tool-call", "low-cap", streamed=False)))
+    plain = chat_replies.where("plain", "tool-call", "low-cap", streamed=False)
+    judge.settle(replies.ids_differ((*plain, *(call for call in chat_requests if not call.streamed))))
 
 
 @requirement("CRES-04", surface="chat")

@@ -3,6 +3,7 @@
 from weighbridge.checks import stream_breaks, streams
 from weighbridge.checks.findings import for_role, over
 from weighbridge.evidence import Observation
+from weighbridge.features import beside_refused
 from weighbridge.suite import Judge, requirement
 
 #: The provider's wire breaks after the headers, in the middle, and when only the finish is lacking.
@@ -30,7 +31,9 @@ def test_stream_ends_with_done(judge: Judge, chat_replies: Observation) -> None:
 @requirement("CSTR-04", surface="chat")
 def test_done_comes_once_and_last(judge: Judge, chat_replies: Observation) -> None:
     """Clients stop reading at the first terminator; what follows poisons the next use of the connection."""
-    judge.each(chat_replies.where("plain", "tool-call", streamed=True), streams.done_once_and_last)
+    judge.each(
+        beside_refused(chat_replies.where("plain", "tool-call", streamed=True)), streams.done_once_and_last
+    )
 
 
 @requirement("CSTR-05", surface="chat")
@@ -72,7 +75,7 @@ def test_last_chunk_carries_the_finish(judge: Judge, chat_replies: Observation) 
 @requirement("CSTR-11", surface="chat")
 def test_finish_comes_once_per_choice(judge: Judge, chat_replies: Observation) -> None:
     """Two finishes run an agent's next step twice."""
-    judge.each(chat_replies.where("plain", "tool-call", streamed=True), streams.finish_once)
+    judge.each(beside_refused(chat_replies.where("plain", "tool-call", streamed=True)), streams.finish_once)
 
 
 @requirement("CSTR-12", surface="chat")

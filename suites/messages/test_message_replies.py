@@ -3,6 +3,7 @@
 from weighbridge.checks import message_sdk, message_upstream, messages, replies
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.features import beside_refused
 from weighbridge.suite import Judge, requirement
 
 
@@ -104,7 +105,8 @@ def test_reply_has_id_and_model(judge: Judge, message_replies: Observation) -> N
 @requirement("MSG-13", surface="messages")
 def test_stop_reason_is_known(judge: Judge, message_replies: Observation) -> None:
     """Clients branch on the reason, and typed ones fail on a missing member."""
-    judge.each(message_replies.where("plain", "tool-call", "low-cap", streamed=False), messages.stop_is_known)
+    shown = message_replies.where("plain", "tool-call", "low-cap", streamed=False)
+    judge.each(beside_refused(shown), messages.stop_is_known)
 
 
 @requirement("MSG-14", surface="messages")

@@ -3,6 +3,7 @@
 from weighbridge.checks import message_streams, messages, replies, streams
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.features import beside_refused
 from weighbridge.suite import Judge, requirement
 
 #: Streams that the provider broke on the wire or ended with an error of its own.
@@ -20,19 +21,25 @@ def test_stream_is_an_event_stream(judge: Judge, message_replies: Observation) -
 @requirement("MSTR-02", surface="messages")
 def test_events_are_named_after_their_type(judge: Judge, message_replies: Observation) -> None:
     """The Python SDK skips events without a name, and their text is gone without an error."""
-    judge.each(message_replies.where(*STREAMED, streamed=True), message_streams.named_after_type)
+    judge.each(
+        beside_refused(message_replies.where(*STREAMED, streamed=True)), message_streams.named_after_type
+    )
 
 
 @requirement("MSTR-03", surface="messages")
 def test_stream_starts_with_the_message(judge: Judge, message_replies: Observation) -> None:
     """SDKs create the message from this event and fail on any delta before it."""
-    judge.each(message_replies.where(*STREAMED, streamed=True), message_streams.starts_with_message)
+    judge.each(
+        beside_refused(message_replies.where(*STREAMED, streamed=True)), message_streams.starts_with_message
+    )
 
 
 @requirement("MSTR-04", surface="messages")
 def test_blocks_come_one_after_the_other(judge: Judge, message_replies: Observation) -> None:
     """SDKs keep one block open and put overlapping text into the wrong one."""
-    judge.each(message_replies.where(*STREAMED, streamed=True), message_streams.blocks_in_turn)
+    judge.each(
+        beside_refused(message_replies.where(*STREAMED, streamed=True)), message_streams.blocks_in_turn
+    )
 
 
 @requirement("MSTR-05", surface="messages")
@@ -50,13 +57,16 @@ def test_tool_input_arrives_whole(judge: Judge, message_replies: Observation) ->
 @requirement("MSTR-07", surface="messages")
 def test_message_delta_gives_stop_and_count(judge: Judge, message_replies: Observation) -> None:
     """A streaming client learns nowhere else how the answer ended and what it cost."""
-    judge.each(message_replies.where(*STREAMED, streamed=True), message_streams.delta_gives_stop_and_count)
+    judge.each(
+        beside_refused(message_replies.where(*STREAMED, streamed=True)),
+        message_streams.delta_gives_stop_and_count,
+    )
 
 
 @requirement("MSTR-08", surface="messages")
 def test_message_stop_is_last(judge: Judge, message_replies: Observation) -> None:
     """An SDK that decodes every data line as JSON fails on the end mark of the other format."""
-    judge.each(message_replies.where(*STREAMED, streamed=True), message_streams.stop_is_last)
+    judge.each(beside_refused(message_replies.where(*STREAMED, streamed=True)), message_streams.stop_is_last)
 
 
 @requirement("MSTR-09", surface="messages")

@@ -1,5 +1,7 @@
 """Findings become verdicts by level, verdicts become claims and exit codes."""
 
+from dataclasses import replace
+
 import pytest
 
 from weighbridge.catalogue import load
@@ -123,3 +125,65 @@ def test_a_narrowed_run_claims_nothing() -> None:
     findings = {"c": Finding(Outcome.MET)}
     judgement = judge_rows(_plan("CRES-01", selection=selection), load(), [_check("c", "CRES-01")], findings)
     assert judgement.claims[0].status is ClaimStatus.PARTIAL
+
+
+def _tools(finding: Finding, profile: str, features: dict[str, bool]) -> tuple[Verdict, str]:
+    """The verdict of the row about tool calls in a profile, and what it says."""
+    plan = Plan((profile,), {profile: ("CRES-16",)}, ("chat",), Selection())
+    judgement = judge_rows(plan, load(), [_check("tools", "CRES-16")], {"tools": finding}, features)
+    return judgement.rows[0].verdict, judgement.rows[0].finding.observed
+
+
+REFUSED = Finding(Outcome.NOT_VERIFIED, observed="status 400", inside_scope=True, answered=(400,))
+IGNORED = Finding(Outcome.BROKEN, observed="no tool call", answered=(200,))
+BROKE_DOWN = Finding(Outcome.NOT_VERIFIED, observed="status 500", inside_scope=True, answered=(500,))
+
+
+@pytest.mark.parametrize(
+    ("finding", "profile", "declared", "verdict", "told"),
+    [
+        (
+            REFUSED,
+            "openai-chat",
+            None,
+            Verdict.UNSUPPORTED,
+            "tools is not declared, and its use is refused with 400",
+        ),
+        (
+            REFUSED,
+            "openai-chat",
+            False,
+            Verdict.UNSUPPORTED,
+            "declared as not offered, and its use is refused",
+        ),
+        (REFUSED, "openai-chat", True, Verdict.NOT_VERIFIED, "status 400"),
+        (REFUSED, "reapi-chat", None, Verdict.NOT_VERIFIED, "status 400"),
+        (
+            replace(REFUSED, answered=(422,)),
+            "openai-chat",
+            None,
+            Verdict.UNSUPPORTED,
+            "422 (documented: 400)",
+        ),
+        (replace(REFUSED, answered=(429,)), "openai-chat", None, Verdict.NOT_VERIFIED, "status 400"),
+        (IGNORED, "openai-chat", None, Verdict.FAIL, "no tool call"),
+        (IGNORED, "openai-chat", False, Verdict.UNSUPPORTED, "no document promises"),
+        (BROKE_DOWN, "openai-chat", None, Verdict.NOT_VERIFIED, "status 500"),
+        (BROKE_DOWN, "openai-chat", False, Verdict.NOT_VERIFIED, "fails rather than being refused"),
+    ],
+)
+def test_a_feature_is_tested_both_ways(
+    finding: Finding, profile: str, declared: bool | None, verdict: Verdict, told: str
+) -> None:
+    features = {} if declared is None else {"tools": declared}
+    found = _tools(finding, profile, features)
+    assert found[0] is verdict
+    assert told in found[1]
+
+
+def test_a_refusal_by_a_product_that_has_the_feature_is_no_lack_of_it() -> None:
+    plan = Plan(("openai-chat",), {"openai-chat": ("CRES-16", "PRAC-13")}, ("chat",), Selection())
+    checks = [_check("one", "CRES-16"), _check("other", "PRAC-13")]
+    findings = {"one": Finding(Outcome.MET), "other": replace(REFUSED, outcome=Outcome.BROKEN)}
+    verdicts = [row.verdict for row in judge_rows(plan, load(), checks, findings).rows]
+    assert verdicts == [Verdict.PASS, Verdict.WARN]

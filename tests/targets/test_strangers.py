@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.core.running import Finished, command
+from tests.core.running import ROOT, Finished, command
+from tests.targets import aiohttp_server
 from tests.targets.plain_server import KEY, MODEL, PlainServer, plain_server
 
 
@@ -30,6 +33,70 @@ def test_a_correct_server_is_accused_of_nothing(quirks: tuple[str, ...], tmp_pat
     } == set()
     assert report["counts"]["pass"] >= 40
     assert not [row["id"] for row in report["requirements"] if row["inside_scope"]]
+
+
+def run_against(url: str, key: str, model: str, out: Path, *more: str) -> tuple[Finished, dict[str, Any]]:
+    """A whole run with a URL, a key and a model."""
+    given = ("--target", url, "--key-env", "STRANGE_KEY", "--model", model, "--out", str(out))
+    done = command("run", *given, *more, env={"STRANGE_KEY": key})
+    assert (out / "report.json").exists(), done.out + done.err
+    return done, json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+def test_an_engine_without_tools_is_conformant_and_told_to_lack_them(tmp_path: Path) -> None:
+    with aiohttp_server.engine() as url:
+        done, report = run_against(url, aiohttp_server.KEY, aiohttp_server.MODEL, tmp_path, "--require-claim")
+        checked = command(
+            *("check", str(written(url, aiohttp_server.MODEL, tmp_path))),
+            env={"STRANGE_KEY": aiohttp_server.KEY},
+        )
+    assert done.code == 0, done.out
+    verdicts = {row["id"]: row["verdict"] for row in report["requirements"]}
+    assert not set(verdicts.values()) & {"fail", "harness_error"}
+    assert {verdicts["CRES-16"], verdicts["PRAC-13"]} == {"unsupported"}
+    assert {row["id"] for row in report["requirements"] if row["inside_scope"]} == set()
+    assert "chat tools" in checked.out
+    assert "refused with 400; if that is meant, declare features: {tools: false}" in checked.out
+    assert "chat vision" in checked.out
+
+
+def written(url: str, model: str, folder: Path) -> Path:
+    """The smallest target file."""
+    file = folder / "target.yaml"
+    file.write_text(
+        f"name: strange\nprofiles: [openai-chat]\nsurfaces: {{chat: {{url: '{url}'}}}}\n"
+        f"principals: {{chat.funded: {{key: '${{STRANGE_KEY}}'}}}}\nmodels: {{openai: '{model}'}}\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+def test_the_reference_gateway_is_conformant_as_a_bare_url(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "weighbridge", "serve"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            variables: dict[str, str] = {}
+            for line in process.stdout:
+                name, equals, value = line.strip().removeprefix("export ").partition("=")
+                if equals and name.startswith("WB_"):
+                    variables[name] = value.strip("'\"")
+                if {"WB_CHAT_URL", "WB_CHAT_KEY", "WB_MESSAGES_URL"} <= variables.keys():
+                    break
+            key = variables["WB_CHAT_KEY"]
+            chat = run_against(variables["WB_CHAT_URL"], key, "gpt-5.5", tmp_path / "chat")
+            native = run_against(
+                *(variables["WB_MESSAGES_URL"], key, "claude-opus-4-8", tmp_path / "messages"),
+                *("--profile", "anthropic-messages"),
+            )
+        finally:
+            process.terminate()
+            process.wait(20)
+    for done, report in (chat, native):
+        assert done.code == 0, done.out
+        verdicts = {row["verdict"] for row in report["requirements"]}
+        assert not verdicts & {"fail", "warn", "harness_error", "unsupported"}, done.out
 
 
 def test_url_and_key_are_enough_to_be_conformant(tmp_path: Path) -> None:

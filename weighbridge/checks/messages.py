@@ -26,6 +26,7 @@ from weighbridge.checks.findings import (
 from weighbridge.checks.message_events import read
 from weighbridge.checks.replies import field
 from weighbridge.evidence import Call, Observation
+from weighbridge.features import beside_refused
 from weighbridge.verdict import Finding, Outcome
 
 #: A tuple and no set: a target may send a list here, which no set can look up.
@@ -198,6 +199,8 @@ def streamed_equals_plain(observation: Observation, *names: str) -> list[Finding
         if isinstance(found, Finding):
             findings.append(found)
             continue
+        if not set(found) & set(beside_refused(observation.where(*names))):
+            continue  # a feature that was refused, streamed and not, while other calls were served
         roles = dict.fromkeys(call.role for call in found)
         findings += [_pair(observation.where(name, role=role)) for role in roles]
     return findings
