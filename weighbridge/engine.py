@@ -25,7 +25,7 @@ from weighbridge.preflight import preflight
 from weighbridge.redaction import Secrets
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Target
-from weighbridge.wire import Timeouts
+from weighbridge.wire import Limits, Timeouts
 
 #: Why a run ended early that its operator ended.
 INTERRUPTED = "interrupted"
@@ -112,6 +112,7 @@ def prepare(target: Target, settings: Settings) -> Shared:
             min(total, known.get("first_byte", tolerances.FIRST_BYTE_S)),
             total,
         ),
+        limits=Limits() if target.max_response is None else Limits(body=target.max_response),
         seed=settings.seed,
         concurrency=asyncio.Semaphore(settings.concurrency),
         crowd=asyncio.Semaphore(settings.crowd),

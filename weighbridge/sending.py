@@ -180,6 +180,7 @@ class Sender(Purse):
                 id=id_,
                 epoch=self.shared.epoch,
                 timeouts=self.shared.timeouts,
+                limits=self.shared.limits,
                 leave=leave,
                 tls=self.shared.tls,
             )

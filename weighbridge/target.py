@@ -92,6 +92,7 @@ class Target:
     """A deployment, as its file describes it.
 
     Attributes:
+        max_response: bytes of one response body at most; None for the usual bound.
         cache_window: seconds for which a cached prompt lives.
         variables: values of the variables in the file whose names say that they are secret.
     """
@@ -121,6 +122,7 @@ class Target:
     max_output: tuple[str, int] | None = None
     credit_usd: int | None = None
     timeouts: Mapping[str, float] = field(default_factory=dict)
+    max_response: int | None = None
     verify_tls: bool = True
     ca_file: str | None = None
     identity: Mapping[str, str] = field(default_factory=dict)

@@ -159,6 +159,7 @@ def convert(raw: Mapping[str, Any], path: str) -> Target:
         max_output=next(((name, int(bound)) for name, bound in (raw.get("max_output") or {}).items()), None),
         credit_usd=None if "credit_usd" not in raw else pico_from_usd(raw["credit_usd"]),
         timeouts={name: seconds(value) for name, value in (raw.get("timeouts") or {}).items()},
+        max_response=(raw.get("limits") or {}).get("response_bytes"),
         verify_tls=bool((raw.get("tls") or {}).get("verify", True)),
         ca_file=_beside(path, (raw.get("tls") or {}).get("ca_file")),
         identity=dict(_pairs(raw.get("identity"))),

@@ -20,7 +20,7 @@ from weighbridge.pulse import Pulse
 from weighbridge.redaction import Secrets
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Principal, Target
-from weighbridge.wire import Timeouts, exchange
+from weighbridge.wire import Limits, Timeouts, exchange
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Shared:
     control: SimulatorControl | None
     tls: ssl.SSLContext | None
     timeouts: Timeouts
+    limits: Limits
     seed: int
     concurrency: asyncio.Semaphore
     crowd: asyncio.Semaphore

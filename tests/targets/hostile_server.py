@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 MODEL = "hostile-1"
 
-#: A gigabyte of zeros packs into one megabyte; a client that unpacks it is lost.
-_BOMB = gzip.compress(b"\0" * (64 * 1024 * 1024))
+#: A gigabyte of zeros in one megabyte: as many gzip members, one after the other. A client that unpacks it is lost.
+_BOMB = gzip.compress(b"\0" * (16 * 1024 * 1024)) * 64
 
 
 def _plain() -> bytes:
@@ -37,8 +37,9 @@ def _plain() -> bytes:
 
 def _endless_stream(peer: socket.socket) -> None:
     peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+    events = b'10\r\ndata: {"a": 1}\n\n\r\n' * 500
     while True:
-        peer.sendall(b'10\r\ndata: {"a": 1}\n\n\r\n')
+        peer.sendall(events)
 
 
 def _gigabyte(peer: socket.socket) -> None:

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from tests.core.running import ROOT, Finished, command
 from tests.targets.hostile_server import MODEL, MODES, hostile_server
 from weighbridge import evidence_file
+from weighbridge.evidence import Exchange, Response
 
 _MAX_RSS_KB = 900_000
 _SCHEMA = json.loads((ROOT / "spec" / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
@@ -30,7 +31,8 @@ def judge(url: str, out: Path, *more: str) -> tuple[Finished, int, float]:
         "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], timeout=100); "
         "print('RSS', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
     )
-    run = [sys.executable, "-m", "weighbridge", "run", "--target", url, "--key-env", "K", "--model", MODEL]
+    named = ("--key-env", "K", "--model", MODEL) if "://" in url else ()
+    run = [sys.executable, "-m", "weighbridge", "run", "--target", url, *named]
     done = subprocess.run(
         [sys.executable, "-c", measured, *run, "--out", str(out), "--timeout", "1.5", *more],
         env={**os.environ, "K": "sk-hostile-1", "NO_COLOR": "1"},
@@ -44,6 +46,22 @@ def judge(url: str, out: Path, *more: str) -> tuple[Finished, int, float]:
     return Finished(done.returncode, told, done.stderr), int(rss), time.monotonic() - began
 
 
+#: Bytes that a run with a declared limit takes of one answer: reached in no time, whatever the machine does besides.
+_DECLARED = 128 * 1024
+
+
+def bounded(url: str, folder: Path) -> str:
+    """A target file for the server that declares how much of an answer may be taken in."""
+    file = folder / "target.yaml"
+    file.write_text(
+        "name: hostile\nprofiles: [openai-chat]\n"
+        f"surfaces: {{chat: {{url: '{url}'}}}}\nprincipals: {{chat.funded: {{key: '${{K}}'}}}}\n"
+        f"models: {{openai: {MODEL}}}\nlimits: {{response_bytes: {_DECLARED}}}\n",
+        encoding="utf-8",
+    )
+    return str(file)
+
+
 def read(out: Path) -> dict[str, Any]:
     """The report, whole by its schema."""
     report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -55,9 +73,9 @@ def read(out: Path) -> dict[str, Any]:
 def test_a_target_that_turns_hostile_is_judged_within_bounds(mode: str, tmp_path: Path) -> None:
     with hostile_server(mode) as server:
         narrow = ("--requirement", "CRES-01", "--requirement", "CSTR-03", "--requirement", "CERR-01")
-        done, rss, seconds = judge(server.url, tmp_path, *narrow)
+        done, rss, seconds = judge(bounded(server.url, tmp_path), tmp_path, *narrow)
     assert "Traceback" not in done.out + done.err
-    assert seconds < 100
+    assert seconds < 60
     assert rss < _MAX_RSS_KB
     report = read(tmp_path)
     assert done.code in {1, 3, 4}, done.out
@@ -66,7 +84,11 @@ def test_a_target_that_turns_hostile_is_judged_within_bounds(mode: str, tmp_path
     assert [row["id"] for row in told if row["verdict"] == "fail" and not row["evidence"]] == []
     again = command("judge", str(tmp_path))
     assert "Traceback" not in again.err
-    assert (tmp_path / "evidence.ndjson").stat().st_size < 40_000_000
+    assert (tmp_path / "evidence.ndjson").stat().st_size < 4_000_000
+    if mode in {"endless-stream", "gigabyte-body", "compressed-bomb"}:
+        taken = [len(answer.body) for answer in _answers(tmp_path)]
+        assert max(taken) <= _DECLARED + 128 * 1024
+        assert "the body went past the size limit" in _details(tmp_path)
 
 
 @pytest.mark.parametrize("mode", list(MODES))
@@ -86,16 +108,18 @@ def test_a_target_that_is_hostile_from_the_start_is_refused_in_one_sentence(
 
 def test_broken_tls_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with hostile_server(broken_tls=True) as server:
-        done, _, _ = judge(server.url, tmp_path)
+        done, rss, seconds = judge(server.url, tmp_path)
     assert done.code == 4
+    assert (rss < _MAX_RSS_KB, seconds < 60) == (True, True)
     assert "Traceback" not in done.err
     assert len(done.err.strip().splitlines()) == 1
 
 
 def test_a_target_that_dies_half_way_leaves_a_truncated_report(tmp_path: Path) -> None:
     with hostile_server(dies_after=8) as server:
-        done, _, seconds = judge(server.url, tmp_path)
+        done, rss, seconds = judge(server.url, tmp_path)
     report = read(tmp_path)
+    assert rss < _MAX_RSS_KB
     assert done.code == 4, done.out + done.err
     assert "nothing listens" in report["run"]["truncated"]
     assert report["run"]["scope"] == "partial"
@@ -116,6 +140,19 @@ def test_a_target_that_falls_silent_leaves_a_truncated_report(tmp_path: Path) ->
     assert done.code == 4, done.out + done.err
     assert "answers nothing any more" in read(tmp_path)["run"]["truncated"]
     assert seconds < 60
+
+
+def _exchanges(out: Path) -> list[Exchange]:
+    observations = evidence_file.read(out / "evidence.ndjson")[0].observations.values()
+    return [call.exchange for observation in observations for call in observation.calls]
+
+
+def _answers(out: Path) -> list[Response]:
+    return [seen.response for seen in _exchanges(out) if seen.response is not None]
+
+
+def _details(out: Path) -> list[str]:
+    return [seen.detail for seen in _exchanges(out)]
 
 
 def _endings(out: Path) -> dict[str, str]:
