@@ -1,4 +1,7 @@
-"""Watches requests and calls from begin to end, and tells metrics, log and traces about them in one place."""
+"""Watches requests and calls from begin to end, and tells metrics, log and traces about them in one place.
+
+What is counted and logged about an end waits until the loop comes round again: nobody's reply waits for it.
+"""
 
 import asyncio
 import logging
@@ -57,6 +60,9 @@ class Watch:
 
     def answered(self, surface: str, status: int, seconds: float) -> None:
         """A request has been answered."""
+        asyncio.get_running_loop().call_soon(self._answered, surface, status, seconds)
+
+    def _answered(self, surface: str, status: int, seconds: float) -> None:
         counter = self._answers.get((surface, status))
         if counter is None:
             counter = self._answers[surface, status] = self.metrics.requests.labels(surface, str(status))
@@ -87,9 +93,10 @@ class Watch:
         finally:
             if streams is not None:
                 streams.dec()
-            self._ended(plan, record)
+            seconds = time.perf_counter() - record.began
+            asyncio.get_running_loop().call_soon(self._ended, plan, record, seconds)
 
-    def _ended(self, plan: "CallPlan", record: CallRecord) -> None:
+    def _ended(self, plan: "CallPlan", record: CallRecord, seconds: float) -> None:
         metrics, model = self.metrics, plan.model.id
         metrics.calls.labels(plan.surface, model, plan.group.name, record.outcome).inc()
         if record.added_s is not None:
@@ -111,7 +118,7 @@ class Watch:
                     "stream": plan.stream,
                     "outcome": record.outcome,
                     "charged_pico": None if record.charge is None else str(record.charge.total),
-                    "seconds": round(time.perf_counter() - record.began, 6),
+                    "seconds": round(seconds, 6),
                     "added_seconds": None if record.added_s is None else round(record.added_s, 6),
                 },
             )
