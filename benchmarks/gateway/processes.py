@@ -79,6 +79,13 @@ def gateway(folder: Path, upstream: str, ledger: str) -> Iterator[tuple[Endpoint
 
 
 @contextmanager
+def bare_relay(folder: Path, upstream: str, key: str) -> Iterator[Endpoint]:
+    """A second hop that understands nothing."""
+    with child([sys.executable, str(_HERE / "relay.py"), upstream], folder / "relay.log") as (_, line):
+        yield Endpoint("bare relay", f"http://127.0.0.1:{json.loads(line)['port']}/v1", key)
+
+
+@contextmanager
 def litellm(folder: Path) -> Iterator[Endpoint]:
     """LiteLLM's proxy as the project's target script starts it, with a simulator of its own behind it."""
     script = ROOT / "targets" / "litellm" / "gateway.py"
@@ -158,6 +165,16 @@ def processor_seconds(pids: Sequence[int]) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / _TICKS
+
+
+def waited_seconds(pid: int) -> float:
+    """How long a process was ready to run and had no processor, threads included."""
+    stats = (Path(f"/proc/{pid}/task/{thread}/schedstat") for thread in _threads(pid))
+    return sum(int(stat.read_text(encoding="utf-8").split()[1]) for stat in stats) / 1e9
+
+
+def _threads(pid: int) -> list[int]:
+    return [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
 
 
 def serving(port: int) -> list[int]:

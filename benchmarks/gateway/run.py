@@ -18,8 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,8 +27,10 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from figures import FULL, QUICK, Effort, Row, at_most, percentile, prompt
 from processes import (
     PeerMissingError,
+    bare_relay,
     gateway,
     litellm,
     portkey,
@@ -37,64 +38,11 @@ from processes import (
     serving,
     simulator,
 )
+from streams import stream_rows
 from wire import BlockingCaller, Connection, Endpoint
 
 _UPSTREAM_KEY: Final = "upstream-key-openai"
-_TEXT: Final = "The quick brown fox jumps over the lazy dog"
-_STREAMS: Final = 200
-_GAP_MS: Final = 50
 _CONCURRENCY: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How long to measure."""
-
-    calls: int
-    slices: int
-    slice_s: float
-    stream_rounds: int
-    chunks: int
-
-
-FULL: Final = Effort(calls=1500, slices=5, slice_s=2.0, stream_rounds=3, chunks=100)
-QUICK: Final = Effort(calls=300, slices=2, slice_s=1.0, stream_rounds=1, chunks=40)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure. `ratio` is value / peer; `ok` is None where there is no aim. Without a value its name says why."""
-
-    name: str
-    value: float | None
-    unit: str
-    peer: float | None = None
-    ratio: float | None = None
-    target: float | None = None
-    ok: bool | None = None
-    group: str = "gateway"
-    better: str = ""
-    ratio_target: float | None = None
-
-
-def at_most(name: str, value: float, unit: str, target: float, peer: float | None = None) -> Row:
-    """A figure that must stay below its aim."""
-    return Row(
-        name, value, unit, peer, value / peer if peer else None, target, value < target,
-        better="lower", ratio_target=target / peer if peer else None,
-    )  # fmt: skip
-
-
-def prompt(name: str, *, chunks: int | None = None) -> str:
-    """What tells the simulator the reply: the same for all, in so many paced chunks if asked for."""
-    if chunks is None:
-        return f"[[wb:{name};text={_TEXT};in=40;out=9]]"
-    return f"[[wb:{name};text={' word' * chunks};in=40;out={chunks};gap_ms={_GAP_MS};chunks={chunks}]]"
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 def fdatasync_ms(folder: Path, times: int) -> float:
@@ -154,54 +102,6 @@ def latency_rows(
         for share, word in ((0.5, "p50"), (0.99, "p99")):
             first = percentile(streamed[other.name][0], share) - base_first[share]
             yield Row(f"added to the first token, {word}, {other.name}", first, "ms")
-
-
-# ---------------------------------------------------------------- 200 streams
-async def gaps(endpoint: Endpoint, streams: int, chunks: int) -> list[float]:
-    """Milliseconds between neighbouring reads of each of many streams that are open at the same time."""
-    request = endpoint.request(stream=True, prompt=prompt("gaps", chunks=chunks))
-    arrivals: dict[Connection, list[float]] = {}
-
-    def note(connection: Connection, data: bytes, now: float) -> None:
-        # The gateway owes one read a chunk; finish and terminator come together at the end.
-        if b'"content":"' in data:
-            arrivals.setdefault(connection, []).append(now)
-
-    loop = asyncio.get_running_loop()
-    host, port = endpoint.address
-    opened = []
-    for _ in range(streams):
-        _, connection = await loop.create_connection(
-            lambda: Connection(request, lambda _: False, note), host, port
-        )
-        opened.append(connection)
-        # Spread over one gap, as independent callers are.
-        await asyncio.sleep(_GAP_MS / 1000 / streams)
-    async with asyncio.timeout(chunks * _GAP_MS / 1000 * 3 + 20):
-        await asyncio.gather(*(connection.closed for connection in opened))
-    failures = [connection.failure for connection in opened if connection.failure]
-    if failures:
-        raise RuntimeError(f"{endpoint.name}: {len(failures)} of {streams} streams failed: {failures[0]}")
-    return [
-        (later - earlier) * 1000
-        for times in arrivals.values()
-        # The first pairs belong to the start, when all streams open at once.
-        for earlier, later in pairwise(times[2:])
-    ]
-
-
-def stream_rows(direct: Endpoint, through: Endpoint, effort: Effort) -> Iterator[Row]:
-    direct_gaps: list[float] = []
-    through_gaps: list[float] = []
-    for _ in range(effort.stream_rounds):
-        direct_gaps += uvloop.run(gaps(direct, _STREAMS, effort.chunks))
-        through_gaps += uvloop.run(gaps(through, _STREAMS, effort.chunks))
-    label = f"{_STREAMS} open streams, a chunk every {_GAP_MS} ms"
-    for share, word, target in ((0.5, "p50", None), (0.99, "p99", 1.0)):
-        one, other = percentile(direct_gaps, share), percentile(through_gaps, share)
-        yield Row(f"time between chunks, {word}, {label}, direct", one, "ms")
-        name = f"added between chunks, {word}, {label}"
-        yield Row(name, other - one, "ms") if target is None else at_most(name, other - one, "ms", target)
 
 
 # ---------------------------------------------------------------- throughput
@@ -302,10 +202,11 @@ def measure(effort: Effort, given: Sequence[Endpoint], without: Sequence[str]) -
         upstream = stack.enter_context(simulator(folder))
         direct = Endpoint("direct", f"{upstream}/v1", _UPSTREAM_KEY)
         real, _ = stack.enter_context(gateway(folder, upstream, "real"))
+        bare = stack.enter_context(bare_relay(folder, upstream, _UPSTREAM_KEY))
         stubbed, _ = stack.enter_context(gateway(folder, upstream, "stubbed"))
         disk_ms = fdatasync_ms(folder, 200)
         rows += latency_rows(direct, [stubbed, real], effort, disk_ms)
-        rows += stream_rows(direct, real, effort)
+        rows += stream_rows(direct, real, bare, effort)
         missing: list[Row] = []
         with peers(folder, upstream, given, without, missing) as others:
             rows += throughput_rows(real, others, effort)
