@@ -62,7 +62,7 @@ class EventSink:
                 self._on_start()
             await self.response.prepare(self._request)
         await self.response.write(data)
-        if self.response.chunked:
+        if self.response.chunked and not self.response.compression:
             self._direct = self._request.transport
 
     def write_now(self, data: bytes) -> bool:

@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--worker-kills",
         type=int,
-        default=120,
+        default=100,
         help="kills of workers, their parent and the server (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats the choices of a run")

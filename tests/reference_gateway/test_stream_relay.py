@@ -353,3 +353,34 @@ def test_streamed_tool_calls_arrive_as_fragments_of_valid_json(deploy: Any, mode
             assert answer.chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_stream_is_framed_as_its_callers_version_of_http_wants_it(deploy: Any, version: str) -> None:
+    async def main() -> None:
+        async with deploy() as d:
+            customer = await d.customer()
+            body = json.dumps(streaming("gpt-5.5", "text=a b c d;gap_ms=5;chunks=4"))
+            reader, writer = await asyncio.open_connection(*d.gateway.messages_url[7:].split(":"))
+            head = (
+                f"POST /v1/chat/completions HTTP/{version}\r\nHost: gateway\r\nConnection: close\r\n"
+                f"Authorization: Bearer {customer.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            writer.write(head.encode() + body.encode())
+            async with asyncio.timeout(10):
+                answer = await reader.read()
+            writer.close()
+            top, _, rest = answer.partition(b"\r\n\r\n")
+            chunked = b"transfer-encoding: chunked" in top.lower()
+            assert chunked == (version == "1.1")
+            while chunked:
+                size, _, more = rest.partition(b"\r\n")
+                length = int(size, 16)
+                assert more[length : length + 2] == b"\r\n"
+                if not length:
+                    break
+                assert more[:length].startswith(b"data: ")
+                rest = more[length + 2 :]
+            assert chunked or (rest.startswith(b"data: ") and rest.endswith(b"data: [DONE]\n\n"))
+
+    asyncio.run(main())
