@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 from weighbridge import tolerances
 from weighbridge.beside import Beside, held_up, watched
@@ -286,9 +288,15 @@ async def run_probes(
         report(len(observations), len(wanted), probe.name)
 
     async def all_stages() -> None:
-        async with shared.lag.running():
+        jobs = {
+            probe.name: partial(probe.ahead, shared)
+            for probe in wanted
+            if probe.ahead is not None and blocked(probe, shared.target) is None
+        }
+        async with shared.lag.running(), shared.ahead.working(jobs):
             for stage in Stage:
-                async with asyncio.TaskGroup() as group:
+                quiet = shared.ahead.resting() if stage is Stage.PACED else nullcontext()
+                async with quiet, asyncio.TaskGroup() as group:
                     for probe in wanted:
                         if probe.stage is stage:
                             group.create_task(one(probe), name=probe.name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weighbridge.errors import UsageError
 
 if TYPE_CHECKING:
+    from weighbridge.ahead import GoOn
     from weighbridge.lab import Lab
+    from weighbridge.workbench import Shared
 
 
 class Stage(IntEnum):
@@ -28,6 +30,8 @@ class Stage(IntEnum):
 
 Progress = Callable[[str], None]
 ProbeFunction = Callable[["Lab"], Awaitable[None]]
+#: What can be made without the target, in a thread, before the probe's stage; see `weighbridge.ahead`.
+AheadFunction = Callable[["Shared", "GoOn"], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Probe:
     needs: tuple[str, ...] = ()
     quick: bool = False
     unscripted: bool = False
+    ahead: AheadFunction | None = None
 
 
 PROBES: dict[str, Probe] = {}
@@ -53,6 +58,7 @@ def probe(
     needs: tuple[str, ...] = (),
     quick: bool = False,
     unscripted: bool = False,
+    ahead: AheadFunction | None = None,
 ) -> Callable[[ProbeFunction], ProbeFunction]:
     """Register a probe under its function's name.
 
@@ -62,13 +68,14 @@ def probe(
         needs: capabilities without which it has nothing to do; checks then say what is missing.
         quick: what it sends is judged by the replies, and it waits for nothing; `--quick` runs these alone.
         unscripted: it is for providers whose usage nobody scripts, and judges rows that otherwise need `upstream`.
+        ahead: makes what the probe takes with `Ahead.made`, while earlier stages run.
     """
 
     def register(function: ProbeFunction) -> ProbeFunction:
         name = function.__name__
         if name in PROBES:
             raise UsageError(f"two probes are called {name!r}; rename one")
-        PROBES[name] = Probe(name, surface, stage, function, needs, quick, unscripted)
+        PROBES[name] = Probe(name, surface, stage, function, needs, quick, unscripted, ahead)
         return function
 
     return register

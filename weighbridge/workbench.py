@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from weighbridge.ahead import Ahead
 from weighbridge.capabilities import Capability, capabilities
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Call, Exchange, Reading, RunFacts
@@ -49,6 +50,7 @@ class Shared:
     accounts: list[Principal] = field(default_factory=list)
     keys: list[Principal] = field(default_factory=list)
     pulse: Pulse = field(default_factory=Pulse)
+    ahead: Ahead = field(default_factory=Ahead)
     #: How a request gets to the target: over the wire, or to a stand-in that answers at once.
     exchange: Callable[..., Awaitable[Exchange]] = exchange
     max_spend: float | None = None

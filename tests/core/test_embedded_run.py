@@ -12,9 +12,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.core.running import ROOT, EmbeddedRun, command, rows
+from weighbridge import evidence_file
 from weighbridge.catalogue import load
 from weighbridge.recorded import load_report
 
+#: One for each surface, and two state machines.
+GENERATORS = (
+    "chat_generated", "message_generated", "aimlapi_generated", "task_generated", "chat_books", "tasks_books",
+)  # fmt: skip
 pytestmark = pytest.mark.xdist_group("embedded-run")
 
 
@@ -55,6 +60,16 @@ def test_directed_calls_are_fewer_than_the_rows_that_they_judge(embedded_run: Em
     assert spent["directed"] < len(rows(embedded_run.report, "pass", "fail", "warn", "unsupported"))
     told = f"({spent['directed']} directed, {spent['generated']} generated, {spent['contention']} contention)"
     assert told in embedded_run.finished.out
+
+
+def test_about_three_hundred_calls_are_generated_and_every_generator_has_its_share(
+    embedded_run: EmbeddedRun,
+) -> None:
+    assert 260 <= embedded_run.report["spent"]["generated"] <= 340
+    record = evidence_file.read(embedded_run.folder / "evidence.ndjson")[0]
+    made = {name: len(record.observations[name].calls) for name in GENERATORS}
+    assert min(made.values()) >= 25, made
+    assert sum(made.values()) == embedded_run.report["spent"]["generated"]
 
 
 def test_one_post_for_each_customer_call_in_every_situation(embedded_run: EmbeddedRun) -> None:

@@ -18,7 +18,7 @@ from weighbridge.wire import Leave
 
 #: Calls of one default run, shrinking included.
 MACHINE_BUDGET = 160
-MACHINE_EXAMPLES = 12
+MACHINE_EXAMPLES = 16
 MACHINE_STEPS = 8
 
 
@@ -57,9 +57,9 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
 
         @initialize()
         def open(self) -> None:
-            if not bridge.spent():
-                self.who = bridge.run(lab.make_account("chat", balance="50"), cost=0)
-                bridge.run(lab.money(self.who, self.label, "before"), cost=0)
+            bridge.go_on()
+            self.who = bridge.run(lab.make_account("chat", balance="50"), cost=0)
+            bridge.run(lab.money(self.who, self.label, "before"), cost=0)
 
         def _call(
             self,
@@ -69,7 +69,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
             broken: bool = False,
             leave: Leave | None = None,
         ) -> None:
-            if self.who is not None and not bridge.spent():
+            if self.who is not None:
                 change = {"temperature": 9} if broken else None
                 self.last = (scenario, stream)
                 bridge.run(
@@ -117,7 +117,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         @precondition(lambda self: self.who is not None and lab.has("chat", "top_up"))
         @rule(amount=st.integers(1, 40))
         def top_up(self, amount: int) -> None:
-            if self.who is not None and not bridge.spent():
+            if self.who is not None:
                 began = lab.now()
                 bridge.run(lab.steer("top_up", self.who, amount=str(amount)), cost=0)
                 lab.notes.append(f"{ADDED}{self.label}\t{began}\t{pico_from_usd(str(amount))}")
@@ -125,13 +125,13 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         @precondition(lambda self: self.step >= 3 and lab.has("chat", "revoked"))
         @rule()
         def revoke(self) -> None:
-            if self.who is not None and not bridge.spent():
+            if self.who is not None:
                 bridge.run(lab.steer("revoke", self.who), cost=0)
 
         @precondition(lambda self: self.who is not None)
         @invariant()
         def books_agree(self) -> None:
-            if self.who is None or bridge.spent():
+            if self.who is None:
                 return
             self.step += 1
             calls = [call for call in lab.calls if call.situation == self.label]

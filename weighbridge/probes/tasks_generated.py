@@ -18,8 +18,8 @@ from weighbridge.target import Principal
 from weighbridge.verdict import Outcome
 from weighbridge.wire import Leave
 
-BUDGET = 120
-EXAMPLES = 8
+BUDGET = 150
+EXAMPLES = 10
 STEPS = 6
 #: Enough for any walk, and small enough that a wrong refund shows against it.
 _CREDITS = 1_000
@@ -63,18 +63,16 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
 
         @initialize()
         def open(self) -> None:
-            if not bridge.spent():
-                self.who = bridge.run(
-                    lab.make_account(
-                        "tasks", balance=str(_CREDITS), requests_per_second=_REQUESTS_PER_SECOND
-                    ),
-                    cost=0,
-                )
-                bridge.run(lab.money(self.who, self.label, "before"), cost=0)
+            bridge.go_on()
+            self.who = bridge.run(
+                lab.make_account("tasks", balance=str(_CREDITS), requests_per_second=_REQUESTS_PER_SECOND),
+                cost=0,
+            )
+            bridge.run(lab.money(self.who, self.label, "before"), cost=0)
 
         def _submit(self, outcome: str, duration: int) -> str | None:
             """Submit a task; its id, if it was accepted."""
-            if self.who is None or bridge.spent():
+            if self.who is None:
                 return None
             script = Scenario(outcome=outcome, duration_ms=duration)
             task = task_id(bridge.run(submit(lab, role, self.label, self.who, scenario=script)))
@@ -82,7 +80,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
             return task
 
         def _look(self, task: str) -> None:
-            if self.who is not None and not bridge.spent():
+            if self.who is not None:
                 bridge.run(poll(lab, role, self.label, self.who, task))
 
         @rule(outcome=st.sampled_from(["completed", "failed", "moderated"]), duration=st.integers(0, 40))
@@ -97,7 +95,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
             """Submit tasks, wait for their ends, and look at them some more."""
             started = [self._submit(outcome, 0) for outcome in outcomes]
             for task in started:
-                if task is not None and self.who is not None and not bridge.spent():
+                if task is not None and self.who is not None:
                     bridge.run(follow(lab, role, self.label, self.who, task, race=True))
             for task in started[:looks]:
                 if task is not None:
@@ -106,7 +104,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         @rule(outcome=st.sampled_from(["completed", "failed"]), again=st.booleans())
         def lose_the_answer(self, outcome: str, again: bool) -> None:
             """The client hangs up before the answer, and may send the same once more."""
-            if self.who is None or bridge.spent():
+            if self.who is None:
                 return
             script = Scenario(outcome=outcome, duration_ms=10)
             lost = Leave(after_s=0.002)
@@ -117,7 +115,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         @precondition(lambda self: self.tasks and "top_up" not in self.done and lab.has("tasks", "top_up"))
         @rule(amount=st.integers(1, 500))
         def top_up(self, amount: int) -> None:
-            if self.who is not None and not bridge.spent():
+            if self.who is not None:
                 self.done.add("top_up")
                 began = lab.now()
                 bridge.run(lab.steer("top_up", self.who, amount=str(amount)), cost=0)
@@ -128,14 +126,14 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         )
         @rule()
         def revoke(self) -> None:
-            if self.who is not None and not bridge.spent():
+            if self.who is not None:
                 self.done.add("revoke")
                 bridge.run(lab.steer("revoke", self.who), cost=0)
 
         @precondition(lambda self: "refuse" not in self.done)
         @rule()
         def refuse(self) -> None:
-            if self.who is not None and not bridge.spent():
+            if self.who is not None:
                 self.done.add("refuse")
                 bridge.run(submit(lab, role, self.label, self.who, drop=("prompt",)))
 
@@ -147,7 +145,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         @precondition(lambda self: self.who is not None)
         @invariant()
         def books_agree(self) -> None:
-            if self.who is None or bridge.spent():
+            if self.who is None:
                 return
             self.step += 1
             bridge.run(lab.money(self.who, self.label, f"step-{self.step}"), cost=0)
