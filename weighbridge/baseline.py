@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from jsonschema import Draft202012Validator
 
 from weighbridge.catalogue import Catalogue
 from weighbridge.errors import UsageError, nearest
@@ -23,6 +22,9 @@ from weighbridge.judgement import Judgement, RowResult
 from weighbridge.locate import folder
 from weighbridge.suite import Check
 from weighbridge.verdict import Finding, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 #: What an entry says until somebody has looked at the finding.
 NOT_EXAMINED = "not examined yet"
@@ -91,6 +93,8 @@ def _told(entry: Entry) -> dict[str, str]:
 
 @cache
 def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator  # rarely wanted, and slow to load
+
     schema = json.loads((folder("spec") / "schemas" / "baseline.schema.json").read_text(encoding="utf-8"))
     return Draft202012Validator(schema)
 

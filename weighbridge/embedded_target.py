@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, cast
+
+import yaml
 
 from weighbridge.locate import folder
 from weighbridge.target import Target
-from weighbridge.target_file import load
+from weighbridge.target_file import from_document
 
+FILE = folder("targets") / "embedded.yaml"
 _SHAPE_VARIABLES = {
     "WB_CHAT_URL": "http://127.0.0.1:1/v1",
     "WB_MESSAGES_URL": "http://127.0.0.1:1",
@@ -29,8 +34,19 @@ _SHAPE_VARIABLES = {
     "WB_AIMLAPI_ACCOUNT": "not-started-aimlapi",
 }
 
+
+@cache
+def _document() -> dict[str, Any]:
+    text = FILE.read_text(encoding="utf-8")
+    return cast("dict[str, Any]", yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 - safe ones
+
+
+def _with(variables: Mapping[str, str]) -> Target:
+    return from_document(_document(), str(FILE), variables, ours=True)
+
+
 #: The embedded target before it is started: enough to plan a run, nothing to call.
-EMBEDDED_SHAPE: Target = load(folder("targets") / "embedded.yaml", _SHAPE_VARIABLES)
+EMBEDDED_SHAPE: Target = _with(_SHAPE_VARIABLES)
 EMBEDDED_PROFILES = EMBEDDED_SHAPE.profiles
 
 
@@ -44,5 +60,4 @@ class Pair:
 
 def started(variables: Mapping[str, str]) -> Pair:
     """The pair that a start left these variables of."""
-    target = load(folder("targets") / "embedded.yaml", variables)
-    return Pair(replace(target, place="the embedded target"), variables)
+    return Pair(replace(_with(variables), place="the embedded target"), variables)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ import psutil
 import pytest
 
 from tests.core.running import ROOT, rows
+from weighbridge.embedded_target import FILE, started
 from weighbridge.errors import HarnessError
 from weighbridge.pair_process import PairProcess
+from weighbridge.target_file import load
 
 pytestmark = pytest.mark.xdist_group("pair-process")
 
@@ -64,6 +68,13 @@ def _run(tmp_path: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
 
 def _report(tmp_path: Path) -> Any:
     return json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+
+
+def test_the_file_of_the_embedded_target_is_one_that_anybody_could_have_written() -> None:
+    variables = dict.fromkeys(
+        re.findall(r"\$\{([A-Z_]+)\}", FILE.read_text(encoding="utf-8")), "http://127.0.0.1:1"
+    )
+    assert started(variables).target == replace(load(FILE, variables), place="the embedded target")
 
 
 def test_it_serves_and_is_taken_away_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
