@@ -14,9 +14,10 @@ from mock_upstreams import Simulator, SimulatorConfig
 from weighbridge.catalogue import load as load_catalogue
 from weighbridge.coverage import coverage
 from weighbridge.embed import EMBEDDED_SHAPE, gateway_on
-from weighbridge.engine import Settings, gather
+from weighbridge.engine import Settings, gather, prepare
+from weighbridge.lab import Lab
 from weighbridge.plan import Selection, make_plan
-from weighbridge.probes.real_prompts import SPEND_GUARD, visible_prompt
+from weighbridge.probes.real_prompts import SPEND_GUARD, unscripted_roles, visible_prompt
 from weighbridge.suite import judge_directly, load_checks
 from weighbridge.target import Balance, Hook
 from weighbridge.verdict import Finding, Outcome
@@ -150,10 +151,16 @@ def test_the_table_of_what_can_be_verified_counts_what_money_alone_shows() -> No
 def test_a_prompt_is_as_long_as_its_charge_must_be_to_show(
     resolution: int, rounding: str, max_spend: float | None, tokens: int
 ) -> None:
-    from weighbridge.engine import prepare
-    from weighbridge.lab import Lab
-
     balance = {"chat": Balance(Hook(), "usd", 0.0, resolution, rounding)}
     target = replace(EMBEDDED_SHAPE, balance=balance, simulator=None)
     lab = Lab(prepare(target, Settings(max_spend=max_spend)), "p")
     assert visible_prompt(lab, "chat", "openai").count(" a") == tokens
+
+
+def test_a_deployment_that_counts_one_model_itself_is_judged_by_real_prompts_on_that_model() -> None:
+    shared = prepare(EMBEDDED_SHAPE, Settings())
+    lab = Lab(shared, "p")
+    assert lab.wired
+    assert unscripted_roles(lab, "chat") == unscripted_roles(lab, "messages") == []
+    shared.facts = replace(shared.facts, own_usage=("claude-opus-4-8",))
+    assert unscripted_roles(lab, "chat") == unscripted_roles(lab, "messages") == ["anthropic"]
