@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
+import aiohttp
 from aiohttp import web
 
 from reference_gateway.config import MediaKind
 from reference_gateway.failures import Kind, refuse
+from reference_gateway.identifiers import random_hex
 from reference_gateway.tasks.media import MediaClient, MediaError
 
 ROUTE: Final = "/media/tasks"
@@ -57,22 +59,30 @@ class MediaStorage:
         async with client.download(url) as response:
             extension = _EXTENSIONS.get(response.content_type, _FALLBACK[kind])
             target = self._root / folder / f"{stem}.{extension}"
-            partial = target.with_name(f".{target.name}.part")
-            # In this thread: a file opened in another one would be lost when the task is cancelled meanwhile.
-            file = _open(partial)
+            # A name of its own: a worker that has taken the task over may be fetching the same file.
+            partial = target.with_name(f".{target.name}.{random_hex()}.part")
             try:
-                size = 0
-                while block := await response.content.read(_BLOCK):
-                    size += len(block)
-                    if size > self._most_bytes:
-                        raise MediaError(f"the provider's file is larger than {self._most_bytes} bytes")
-                    await asyncio.to_thread(file.write, block)
-            finally:
-                await asyncio.to_thread(file.close)
+                await self._fetch(response, partial)
+                await asyncio.to_thread(partial.replace, target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        return target.name
+
+    async def _fetch(self, response: aiohttp.ClientResponse, partial: Path) -> None:
+        # In this thread: a file opened in another one would be lost when the task is cancelled meanwhile.
+        file = _open(partial)
+        size = 0
+        try:
+            while block := await response.content.read(_BLOCK):
+                size += len(block)
+                if size > self._most_bytes:
+                    raise MediaError(f"the provider's file is larger than {self._most_bytes} bytes")
+                await asyncio.to_thread(file.write, block)
+        finally:
+            await asyncio.to_thread(file.close)
         if size == 0:
             raise MediaError("the provider's file is empty")
-        await asyncio.to_thread(partial.replace, target)
-        return target.name
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET for a result file; no key is asked for."""
