@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -46,6 +47,20 @@ def test_hooks_call_tools_of_the_environment_only() -> None:
     assert entries
     assert all(entry.startswith(".venv/bin/") for entry in entries)
     assert _run(str(BIN / "pre-commit"), "validate-config").returncode == 0
+
+
+@pytest.mark.parametrize("tool", ["ruff", "mypy", "pre-commit", "towncrier"])
+def test_the_tools_of_the_environment_are_those_of_the_pins(tool: str) -> None:
+    pins = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    )
+    pinned = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    assert importlib.metadata.version(tool) == pinned[tool]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md"])
+def test_a_page_that_should_fit_on_one_does(page: str) -> None:
+    assert len((ROOT / page).read_text(encoding="utf-8").splitlines()) <= 60
 
 
 def test_every_change_note_has_a_known_kind_and_a_sentence() -> None:
