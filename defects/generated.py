@@ -15,6 +15,7 @@ from reference_gateway.tasks.model import TaskError
 from reference_gateway.tasks.store import TaskStore
 from reference_gateway.tasks.validation import TaskValidator
 from reference_gateway.validation.chat import ChatRequest, ClaudeChatValidator, OpenAIChatValidator
+from reference_gateway.validation.fields import invalid
 from reference_gateway.validation.messages import MessagesRequest, MessagesValidator
 
 _MOST_KEPT = 10_000
@@ -39,6 +40,51 @@ class LogsClaudeCalls(ClaudeChatValidator):
     def validate(self, body: JsonObject, model: ChatModel) -> ChatRequest:
         log_in_latin(body)
         return super().validate(body, model)
+
+
+def two_decimals(body: JsonObject) -> None:
+    """Takes a number for a word of its own pattern: a digit, a point, two digits."""
+    value = body.get("top_p")
+    if isinstance(value, float) and round(value, 2) != value:
+        raise invalid("top_p", "`top_p` must have at most two decimals.")
+
+
+def one_of_both(body: JsonObject) -> None:
+    """Leaves temperature out where top_p decides, as the pages advise, before anything is checked."""
+    if body.get("top_p") is not None:
+        body.pop("temperature", None)
+
+
+class TwoDecimalsGpt(OpenAIChatValidator):
+    """Refuses a fine top_p."""
+
+    def check_fields(self, body: JsonObject, model: ChatModel) -> None:
+        two_decimals(body)
+        super().check_fields(body, model)
+
+
+class TwoDecimalsClaude(ClaudeChatValidator):
+    """The other family."""
+
+    def check_fields(self, body: JsonObject, model: ChatModel) -> None:
+        two_decimals(body)
+        super().check_fields(body, model)
+
+
+class OneOfBothGpt(OpenAIChatValidator):
+    """Serves a senseless temperature as long as there is a top_p."""
+
+    def check_fields(self, body: JsonObject, model: ChatModel) -> None:
+        one_of_both(body)
+        super().check_fields(body, model)
+
+
+class OneOfBothClaude(ClaudeChatValidator):
+    """The other family."""
+
+    def check_fields(self, body: JsonObject, model: ChatModel) -> None:
+        one_of_both(body)
+        super().check_fields(body, model)
 
 
 class LogsMessages(MessagesValidator):
@@ -88,6 +134,18 @@ DEFECTS = (
         "A chat request with characters beyond Latin-1 is answered with 500",
         ("FUZZ-CHAT-01", "FUZZ-CHAT-04"),
         lambda: Components(openai_validator=LogsGptCalls, claude_validator=LogsClaudeCalls),
+    ),
+    Defect(
+        "top-p-of-three-decimals-refused",
+        "A top_p within its range is refused where it has more than two decimals",
+        ("CREQ-11",),
+        lambda: Components(openai_validator=TwoDecimalsGpt, claude_validator=TwoDecimalsClaude),
+    ),
+    Defect(
+        "temperature-dropped-beside-top-p",
+        "Any temperature is served where top_p is given as well, since it is left out there",
+        ("GPT-04", "CLA-11"),
+        lambda: Components(openai_validator=OneOfBothGpt, claude_validator=OneOfBothClaude),
     ),
     Defect(
         "messages-prompt-beyond-latin-500",
