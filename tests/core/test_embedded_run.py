@@ -18,7 +18,8 @@ from weighbridge.recorded import load_report
 
 #: One for each surface, and two state machines.
 GENERATORS = (
-    "chat_generated", "message_generated", "aimlapi_generated", "task_generated", "chat_books", "tasks_books",
+    "chat_generated", "message_generated", "aimlapi_generated", "task_generated", "chat_combinations", "chat_books",
+    "tasks_books",
 )  # fmt: skip
 pytestmark = pytest.mark.xdist_group("embedded-run")
 

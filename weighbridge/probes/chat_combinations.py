@@ -22,7 +22,7 @@ from weighbridge.target import Principal
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
-_VALID_EXAMPLES = 12
+_VALID_EXAMPLES = 10
 #: Of each violation; the first has every member, the second some of them.
 _WRONG_EXAMPLES = 2
 _BOTH = ("openai", "anthropic")

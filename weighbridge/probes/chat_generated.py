@@ -18,7 +18,7 @@ from weighbridge.wire import Leave
 
 #: Calls of one default run, shrinking included.
 MACHINE_BUDGET = 160
-MACHINE_EXAMPLES = 16
+MACHINE_EXAMPLES = 14
 MACHINE_STEPS = 8
 
 

@@ -46,8 +46,8 @@ class Share:
 #: surface -> path of each operation that takes a body -> its share
 SHARES: Mapping[str, Mapping[str, Share]] = {
     "chat": {CHAT_PATH: Share(20, 8)},
-    "messages": {MESSAGES_PATH: Share(16, 6)},
-    "aimlapi": {CHAT_PATH: Share(16, 6)},
+    "messages": {MESSAGES_PATH: Share(18, 8)},
+    "aimlapi": {CHAT_PATH: Share(18, 8)},
     "tasks": {
         path: Share(4, 3)
         for path in ("/images/generations", "/videos/generations", "/audio/generations", "/humanize")
