@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.checks.chat_evidence import call
 from weighbridge.checks.combinations import EFFORTS, VALID, accepted_in_conversation, accepted_with, ranges_of
 from weighbridge.evidence import Call, Observation
-from weighbridge.probes.chat_combinations import VIOLATIONS, members
+from weighbridge.probes.chat_combinations import VIOLATIONS, Combination, members, without_needless
 from weighbridge.verdict import Finding, Outcome
 
 _USER = {"role": "user", "content": "Say hello."}
@@ -103,3 +103,23 @@ def test_what_is_drawn_as_wrong_is_wrong(situation: str, data: st.DataObject) ->
             assert not isinstance(value, list)
         elif violation.member == "reasoning_effort":
             assert value not in EFFORTS
+
+
+def test_a_refused_request_loses_what_it_is_refused_without() -> None:
+    """It is refused for one value, or for two that meet; the rest goes."""
+    whole = Combination(
+        "openai", {"top_p": 0.123, "temperature": 1.0, "presence_penalty": 2}, [_USER], stream=True
+    )
+
+    def fine(combination: Combination) -> bool:
+        return combination.chosen.get("top_p") != 0.123
+
+    def meeting(combination: Combination) -> bool:
+        return not {"top_p", "temperature"} <= set(combination.chosen)
+
+    def conversations(combination: Combination) -> bool:
+        return not combination.turns
+
+    assert without_needless(whole, fine) == Combination("openai", {"top_p": 0.123}, [], stream=False)
+    assert set(without_needless(whole, meeting).chosen) == {"top_p", "temperature"}
+    assert without_needless(whole, conversations) == Combination("openai", {}, [_USER], stream=False)

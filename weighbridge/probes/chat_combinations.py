@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.checks.combinations import EFFORTS, VALID, Ranges, ranges_of
@@ -22,7 +22,11 @@ from weighbridge.target import Principal
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
-_VALID_EXAMPLES = 10
+_VALID_EXAMPLES = 8
+#: Of each family's members all together, so that each is seen whatever else is drawn.
+_WHOLE_EXAMPLES = 2
+#: Calls beyond those drawn, to find what a refused request is refused for.
+_TO_SHRINK = 16
 #: Of each violation; the first has every member, the second some of them.
 _WRONG_EXAMPLES = 2
 _BOTH = ("openai", "anthropic")
@@ -123,12 +127,15 @@ def members(family: str) -> dict[str, SearchStrategy[Any]]:
     return {**numbers, "max_tokens": st.integers(1, 4_096)}
 
 
-def _earlier_turns() -> SearchStrategy[list[dict[str, str]]]:
+def _earlier_turns(fewest: int = 0) -> SearchStrategy[list[dict[str, str]]]:
+    """A system message or none, and pairs of a question and an answer."""
     from hypothesis import strategies as st
 
     system = {"role": "system", "content": "Answer in one sentence."}
     pair = [{"role": "user", "content": "And before?"}, {"role": "assistant", "content": "Nothing."}]
-    return st.builds(lambda led, pairs: [system] * led + pair * pairs, st.integers(0, 1), st.integers(0, 2))
+    return st.builds(
+        lambda led, pairs: [system] * led + pair * pairs, st.integers(0, 1), st.integers(fewest, 2)
+    )
 
 
 def _some(family: str) -> SearchStrategy[dict[str, Any]]:
@@ -164,6 +171,19 @@ class Combination:
         return hash((self.role, json.dumps(self.chosen, sort_keys=True), len(self.turns), self.stream))
 
 
+def without_needless(refused: Combination, accepted: Callable[[Combination], bool]) -> Combination:
+    """A refused request without what it is refused without as well: first the earlier turns, then member by member."""
+    if not accepted(replace(refused, turns=[])):
+        refused = replace(refused, turns=[])
+    if not accepted(replace(refused, stream=False)):
+        refused = replace(refused, stream=False)
+    for name in sorted(refused.chosen):
+        rest = {other: value for other, value in refused.chosen.items() if other != name}
+        if not accepted(replace(refused, chosen=rest)):
+            refused = replace(refused, chosen=rest)
+    return refused
+
+
 @probe("chat", stage=Stage.GENERATED, needs=("upstream",))
 async def chat_combinations(lab: Lab) -> None:
     """Combined members, each request wrong in one thing first, in an account whose money is read around them."""
@@ -177,7 +197,7 @@ async def chat_combinations(lab: Lab) -> None:
         await lab.money(who, "combined", "before")
         await generate(lambda bridge: _Sending(lab, who, roles, bridge, factor).wrong(), budget=wrong)
         await lab.money(who, "combined", "after", after=lab.calls[-1] if lab.calls else None)
-        valid = 2 * _VALID_EXAMPLES * factor
+        valid = 2 * (_VALID_EXAMPLES + _WHOLE_EXAMPLES * len(roles)) * factor + _TO_SHRINK
         await generate(lambda bridge: _Sending(lab, who, roles, bridge, factor).valid(), budget=valid)
 
 
@@ -210,21 +230,32 @@ class _Sending:
             self._each(drawn, send, _WRONG_EXAMPLES, [Phase.generate])
 
     def valid(self) -> None:
-        """Requests without anything wrong; one that is refused is shrunk."""
+        """Requests without anything wrong; one that is refused is made smaller while it still is."""
         from hypothesis import Phase
         from hypothesis import strategies as st
 
-        drawn = st.one_of([self._combination(family, _some(family)) for family in self._roles])
         answers: dict[Combination, bool] = {}
 
-        def send(combination: Combination) -> None:
+        def accepted(combination: Combination) -> bool:
             if combination not in answers:
                 answers[combination] = self._send(VALID, combination, {}, ()).exchange.ok
-            if not answers[combination]:
+            return answers[combination]
+
+        def whole(combination: Combination) -> None:
+            if not accepted(combination):
+                without_needless(combination, accepted)
+
+        def some(combination: Combination) -> None:
+            if not accepted(combination):
                 raise AssertionError("refused")
 
+        for family, role in self._roles.items():
+            every = st.fixed_dictionaries(members(family))
+            drawn = st.builds(Combination, st.just(role), every, _earlier_turns(1), st.booleans())
+            self._each(drawn, whole, _WHOLE_EXAMPLES, [Phase.generate])
+        drawn = st.one_of([self._combination(family, _some(family)) for family in self._roles])
         try:
-            self._each(drawn, send, _VALID_EXAMPLES, [Phase.generate, Phase.shrink])
+            self._each(drawn, some, _VALID_EXAMPLES, [Phase.generate, Phase.shrink])
         except AssertionError:
             return  # recorded, the smallest among the rest
 
