@@ -92,6 +92,7 @@ def facts_of(target: Target) -> RunFacts:
         features=dict(target.features),
         groups=tuple(target.groups),
         retry_policy=target.retry_policy,
+        out_of_credit_status=target.out_of_credit_status,
         cache_window=target.cache_window,
         wired=target.simulator is not None,
     )

@@ -321,6 +321,7 @@ class RunFacts:
     features: dict[str, bool] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     retry_policy: str = ""
+    out_of_credit_status: int | None = None
     cache_window: float | None = None
     wired: bool = False
     own_usage: tuple[str, ...] = ()

@@ -116,6 +116,7 @@ class Target:
     groups: Mapping[str, float | None] = field(default_factory=dict)
     assets: Mapping[str, str] = field(default_factory=dict)
     retry_policy: str = ""
+    out_of_credit_status: int | None = None
     cache_window: float | None = None
     usage: str | None = None
     dialects: Mapping[str, str] = field(default_factory=dict)

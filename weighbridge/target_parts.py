@@ -153,6 +153,7 @@ def convert(raw: Mapping[str, Any], path: str) -> Target:
         groups={str(k): (v or {}).get("requests_per_second") for k, v in (raw.get("groups") or {}).items()},
         assets=dict(_pairs(raw.get("assets"))),
         retry_policy=_retries(raw.get("retry_policy") or {}),
+        out_of_credit_status=raw.get("out_of_credit_status"),
         cache_window=seconds(raw["cache_window"]) if "cache_window" in raw else None,
         usage=raw.get("usage"),
         dialects=dict(_pairs((raw.get("upstream") or {}).get("dialects"))),

@@ -1,4 +1,4 @@
-"""Retries that an operator declares are told with the finding about them, and excuse nothing."""
+"""What an operator declares is told with the finding about it, and excuses nothing."""
 
 from __future__ import annotations
 
@@ -41,3 +41,14 @@ def test_the_check_of_a_suite_tells_it() -> None:
     retried = call({}, status=500, situation="upstream-500", upstream=(post(), post(seq=2)))
     seen = {name: Observation(name, (retried,)) for name in check.probes}
     assert judge_directly(check, seen, FACTS).observed.endswith("declared by the operator: 3 attempts on 500")
+
+
+def test_a_declared_status_without_credit_is_told_and_stays_a_violation() -> None:
+    facts = RunFacts(out_of_credit_status=403, retry_policy="3 attempts on 500")
+    check = next(c for c in load_checks() if c.id.endswith("test_chat_errors::test_empty_account_is_402"))
+    refused = call({"error": {"code": "x", "message": "y"}}, status=403, situation="broke")
+    seen = {name: Observation(name, (refused,)) for name in check.probes}
+    found = judge_directly(check, seen, facts)
+    assert found.outcome is Outcome.BROKEN
+    assert found.observed.endswith("; declared by the operator: status 403 for who has no credit")
+    assert "declared" not in judge_directly(check, seen, RunFacts()).observed

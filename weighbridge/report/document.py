@@ -167,6 +167,7 @@ def describe_target(target: Target, surfaces: Sequence[str]) -> dict[str, Any]:
         "surfaces": {name: secrets.text(surface.url) for name, surface in target.surfaces.items()},
         "models": dict(target.models),
         "retry_policy": target.retry_policy,
+        "out_of_credit_status": target.out_of_credit_status,
         "capabilities": [
             {"surface": surface, "name": item.name, "source": item.source}
             for surface in surfaces
