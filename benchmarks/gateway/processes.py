@@ -22,6 +22,8 @@ from wire import Endpoint
 ROOT: Final = Path(__file__).resolve().parents[2]
 _HERE: Final = Path(__file__).resolve().parent
 _END_S: Final = 20.0
+#: npm fetches about a hundred packages.
+_INSTALL_S: Final = 600.0
 _START_S: Final = 240.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 #: Prints the environment that a `gateway.py with` gives its command, and stays until its input closes.
@@ -97,22 +99,20 @@ def litellm(folder: Path) -> Iterator[Endpoint]:
 
 @contextmanager
 def portkey(folder: Path, upstream: str) -> Iterator[Endpoint]:
-    """Portkey's gateway from `.targets/portkey` (an ignored folder), in front of the given simulator."""
-    start = (
-        ROOT
-        / ".targets"
-        / "portkey"
-        / "node_modules"
-        / "@portkey-ai"
-        / "gateway"
-        / "build"
-        / "start-server.js"
+    """Portkey's gateway as the project's target script installs it, in front of the given simulator."""
+    script = ROOT / "targets" / "portkey" / "gateway.py"
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(script), "install"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_S,
+        check=False,
     )
-    if not start.is_file():
-        raise PeerMissingError(
-            "Portkey is not installed; call: npm install --ignore-scripts --prefix .targets/portkey "
-            "(a package.json that wants @portkey-ai/gateway 1.15.2 and overrides @hono/node-server with 1.8.2)"
-        )
+    if done.returncode != 0:
+        raise PeerMissingError(f"Portkey cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
+    package = ROOT / ".targets" / "portkey" / "env" / "node_modules" / "@portkey-ai" / "gateway"
+    start = package / "build" / "start-server.js"
     port = free_port()
     with (folder / "portkey.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(  # noqa: S603 - a program of our own installation
