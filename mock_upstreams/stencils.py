@@ -19,15 +19,22 @@ _Cut = tuple[Kind, bytes, bytes]
 class Stencil:
     """The events of a stream without its name, which has to be `length` bytes long."""
 
-    __slots__ = ("chunked", "lengths", "parts", "pieces")
+    __slots__ = ("_parts", "chunked", "lengths", "pieces")
 
     def __init__(self, plain: Iterable[_Cut], length: int) -> None:
         self.chunked = tuple(_chunked(cut, length) for cut in plain)
         self.pieces = sum(kind is Kind.CONTENT for kind, _, _ in self.chunked)
-        self.parts = _between_gaps(self.chunked)
+        self._parts: tuple[bytes, ...] | None = None
         self.lengths = tuple(
             len(before) + (length + len(after) if after else 0) for _, before, after in self.chunked
         )
+
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        """What stands between the names of the whole stream; made when it is first wanted, which paced streams never do."""
+        if self._parts is None:
+            self._parts = _between_gaps(self.chunked)
+        return self._parts
 
     @classmethod
     def of(cls, events: Iterable[Event], length: int) -> Self:

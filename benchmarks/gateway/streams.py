@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -18,8 +19,30 @@ from processes import processor_seconds, serving, waited_seconds
 from wire import Connection, Endpoint
 
 
-async def gaps(endpoint: Endpoint, streams: int, chunks: int) -> list[float]:
-    """Milliseconds between neighbouring reads of each of many streams that are open at the same time."""
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Milliseconds between neighbouring reads of each of many streams.
+
+    Attributes:
+        all_open: those that began and ended while every stream was open and none was being opened or ended.
+        whole: all but the first two of each stream, those beside the ends of other streams included.
+    """
+
+    all_open: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+
+    def add(self, times: list[list[float]]) -> None:
+        """Take the arrivals of each stream, in seconds."""
+        # The first pairs belong to the start, when all streams open at once.
+        begun, ended = max(arrived[2] for arrived in times), min(arrived[-1] for arrived in times)
+        for earlier, later in (pair for arrived in times for pair in pairwise(arrived[2:])):
+            self.whole.append((later - earlier) * 1000)
+            if earlier >= begun and later <= ended:
+                self.all_open.append((later - earlier) * 1000)
+
+
+async def arrivals_of(endpoint: Endpoint, streams: int, chunks: int) -> list[list[float]]:
+    """When each chunk of each of many streams was read, in seconds."""
     request = endpoint.request(stream=True, prompt=prompt("gaps", chunks=chunks))
     arrivals: dict[Connection, list[float]] = {}
 
@@ -43,35 +66,32 @@ async def gaps(endpoint: Endpoint, streams: int, chunks: int) -> list[float]:
     failures = [connection.failure for connection in opened if connection.failure]
     if failures:
         raise RuntimeError(f"{endpoint.name}: {len(failures)} of {streams} streams failed: {failures[0]}")
-    return [
-        (later - earlier) * 1000
-        for times in arrivals.values()
-        # The first pairs belong to the start, when all streams open at once.
-        for earlier, later in pairwise(times[2:])
-    ]
+    return list(arrivals.values())
 
 
 def stream_rows(direct: Endpoint, through: Endpoint, bare: Endpoint, effort: Effort) -> Iterator[Row]:
     """The rows; the direct runs, the gateway and the bare relay take turns."""
     pids = serving(urlsplit(through.url).port or 80)
     spent = waited = 0.0
-    found: dict[str, list[float]] = {way.name: [] for way in (direct, through, bare)}
+    found = {way.name: Gaps() for way in (direct, through, bare)}
     for _ in range(effort.stream_rounds):
         for way in (direct, through, bare):
             before = processor_seconds(pids), sum(map(waited_seconds, pids))
-            found[way.name] += uvloop.run(gaps(way, STREAMS, effort.chunks))
+            found[way.name].add(uvloop.run(arrivals_of(way, STREAMS, effort.chunks)))
             if way is through:
                 spent += processor_seconds(pids) - before[0]
                 waited += sum(map(waited_seconds, pids)) - before[1]
     label = f"{STREAMS} open streams, a chunk every {GAP_MS} ms"
     for share, word in ((0.5, "p50"), (0.99, "p99")):
-        one = percentile(found[direct.name], share)
+        one = percentile(found[direct.name].all_open, share)
         yield Row(f"time between chunks, {word}, {label}, direct", one, "ms")
-        added = percentile(found[through.name], share) - one
+        added = percentile(found[through.name].all_open, share) - one
         name = f"added between chunks, {word}, {label}"
         yield at_most(name, added, "ms", 1.0) if word == "p99" else Row(name, added, "ms")
-        relayed = percentile(found[bare.name], share) - one
+        relayed = percentile(found[bare.name].all_open, share) - one
         yield Row(f"added between chunks, {word}, by a bare relay in its place", relayed, "ms")
+    beside = percentile(found[through.name].whole, 0.99) - percentile(found[direct.name].whole, 0.99)
+    yield Row("the same p99 of the gateway, with the ends of all streams within a moment", beside, "ms")
     chunks = STREAMS * effort.chunks * effort.stream_rounds
     yield Row("gateway at work for one chunk, on average", spent / chunks * 1e6, "us")
     yield Row("gateway ready and waiting for a processor, for each chunk", waited / chunks * 1e6, "us")
