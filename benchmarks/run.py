@@ -57,15 +57,17 @@ def machine() -> str:
     return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
-def run_group(group: str, *, quick: bool) -> tuple[list[Row], str]:
-    """One group's rows, and why it failed, if it did."""
+def run_group(group: str, *, quick: bool, only: str = "") -> tuple[list[Row], str]:
+    """One group's rows, and why it failed, if it did; `only` narrows the simulator's measures."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, str(ROOT / "benchmarks" / group / "run.py"), "--json", str(rows)]
         print(f"== {group}", flush=True)
         try:
             code = subprocess.run(  # noqa: S603 - our own programs
-                command + (["--quick"] if quick else _WHOLE.get(group, [])),
+                command
+                + (["--quick"] if quick else _WHOLE.get(group, []))
+                + (["--only", only] if only else []),
                 cwd=ROOT,
                 timeout=_LIMIT_S,
                 check=False,
@@ -139,22 +141,39 @@ def page(results: Mapping[str, Any]) -> str:
         for row in rows:
             if row["value"] is None:
                 continue
-            cells = [row["name"], row["value"], row["unit"], row["peer"], row["ratio"]]
+            name = f"{row['name']} (measured again)" if row.get("again") else row["name"]
+            cells = [name, row["value"], row["unit"], row["peer"], row["ratio"]]
             cells += [row.get("better", ""), aim(row), row["ok"]]
             lines.append("| " + " | ".join(_cell(cell).replace("|", "\\|") for cell in cells) + " |")
+        if any(row.get("again") for row in rows):
+            lines += ["", "Rows that were measured again come from a later run of their own."]
         lines += [line for item in left_out(rows) for line in ("", f"Left out: {item}.")]
     return "\n".join(lines) + "\n"
 
 
-def _kept(groups: Sequence[str]) -> list[Row]:
-    """Rows of groups that are not measured this time."""
+def merged(before: Sequence[Row], rows: Sequence[Row], groups: Sequence[str], *, only: bool) -> list[Row]:
+    """What is known now: rows of other groups stay; of a narrowed group, those that were not measured again."""
+    again = {(row["group"], row["name"], row["peer"]) for row in rows}
+    kept = [
+        row
+        for row in before
+        if row["group"] not in groups
+        or (only and (row["group"], row["name"], row["peer"].partition(":")[0]) not in _named(again))
+    ]
+    marked = [{**row, "again": True} for row in rows] if only else list(rows)
+    return sorted([*kept, *marked], key=lambda row: GROUPS.index(row["group"]))
+
+
+def _named(rows: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """The same without the peers' figures, which differ from run to run."""
+    return {(group, name, peer.partition(":")[0]) for group, name, peer in rows}
+
+
+def _known() -> list[Row]:
     if not RESULTS.exists():
         return []
-    return [
-        row
-        for row in json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
-        if row["group"] not in groups
-    ]
+    found: list[Row] = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
+    return found
 
 
 def main() -> int:
@@ -162,11 +181,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="short runs; the page says that they were")
     parser.add_argument("--group", action="append", choices=GROUPS, help="only this group (repeatable)")
+    parser.add_argument(
+        "--only", default="", metavar="WORDS", help="only the simulator's measures with these words"
+    )
     options = parser.parse_args()
+    if options.only and options.group != ["simulator"]:
+        parser.error("--only narrows the simulator's measures; say --group simulator with it")
     groups = options.group or list(GROUPS)
     rows, failures = [], {}
     for group in groups:
-        found, reason = run_group(group, quick=options.quick)
+        found, reason = run_group(group, quick=options.quick, only=options.only)
         rows += found
         if reason:
             failures[group] = reason
@@ -181,7 +205,7 @@ def main() -> int:
     for item in left_out(rows):
         print(f"  left out: {item}")
     rows = [{**row, "short": options.quick} for row in rows]
-    everything = sorted(_kept(groups) + rows, key=lambda row: GROUPS.index(row["group"]))
+    everything = merged(_known(), rows, groups, only=bool(options.only))
     if everything:
         results = {
             "machine": machine(),

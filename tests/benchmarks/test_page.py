@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.conformance.run import missing_rows
 from benchmarks.plot import plot
-from benchmarks.run import aim, page
+from benchmarks.run import aim, merged, page
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -58,3 +58,25 @@ def test_the_page_has_a_column_for_the_better_way_and_names_what_was_left_out() 
     assert "Left out: paced beside aimock: 5: not measured: it is not installed." in text
     assert "Left out: llmprobe could not be had: npm is not here." in text
     assert "| llmprobe" not in text
+
+
+def test_rows_that_are_measured_again_replace_their_like_and_say_so() -> None:
+    before = [
+        row(name="memory", value=58.0),
+        row(name="memory", peer="raw: 3"),
+        row(),
+        row(group="load", name="cpu"),
+    ]
+    known = merged(before, [row(name="memory", value=9.0, peer="aimock: 6")], ["simulator"], only=True)
+    assert [(item["group"], item["name"], item["value"], item.get("again")) for item in known] == [
+        ("simulator", "memory", 12.5, None), ("simulator", "streams", 12.5, None), ("simulator", "memory", 9.0, True),
+        ("load", "cpu", 12.5, None),
+    ]  # fmt: skip
+    text = page({"date": "2026-01-01", "machine": "here", "results": known})
+    assert "| memory (measured again) | 9 |" in text
+    assert "come from a later run of their own" in text
+
+
+def test_a_group_that_is_measured_whole_replaces_all_its_rows() -> None:
+    known = merged([row(name="memory"), row(group="load", name="cpu")], [row()], ["simulator"], only=False)
+    assert [item["name"] for item in known] == ["streams", "cpu"]
