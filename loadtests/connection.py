@@ -10,6 +10,7 @@ Endings are told apart as far as a socket can tell: FIN, RST, timeouts by kind, 
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ class Connection:
         self._socket = dial(endpoint, timeout)
         self.connect_ns = now() - started
         try:
-            self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
+            self._descriptor = self._socket.fileno()
+            self._watcher = gevent.get_hub().loop.io(self._descriptor, _READ)
             if endpoint.tls is not None:
                 self._handshake(endpoint.tls, endpoint.host, started + int(timeout * _SECOND))
             self.reusable = True
@@ -250,7 +252,8 @@ class Connection:
     def _readable(self) -> None:
         """Bytes, or an end, are there. Nothing here waits, and no exception leaves it: the hub would drop it."""
         try:
-            data = self._socket.recv(_RECEIVE)
+            # The system call itself: gevent's recv would try, catch and try again around it, once for each chunk.
+            data = os.read(self._descriptor, _RECEIVE)
         except BlockingIOError:
             return
         except OSError as error:

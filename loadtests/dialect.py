@@ -27,6 +27,8 @@ _PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
 #: The first event may also name the role, so a shape is learned again; where each event differs, not for ever.
 _LESSONS = 4
 _EXCERPT = 120
+#: Reads of so many different lengths are known of one stream.
+_MOST_OPENINGS = 256
 
 
 class EventStream(ABC):
@@ -44,9 +46,11 @@ class EventStream(ABC):
     """
 
     __slots__ = (
+        "_amid",
         "_expected",
         "_head",
         "_lessons",
+        "_openings",
         "_position",
         "_splitter",
         "_tail",
@@ -66,6 +70,8 @@ class EventStream(ABC):
 
     def __init__(self, expected: str | None = None) -> None:
         self._splitter = Splitter()
+        #: The splitter has begun an event and waits for the rest.
+        self._amid = True
         self._expected = None if expected is None else expected.encode()
         self._position = 0
         self._head: bytes | None = None
@@ -79,6 +85,7 @@ class EventStream(ABC):
         self.unterminated = False
         self.wrong_text: str | None = None
         self.usage: dict[str, int] = {}
+        self._openings: dict[int, bytes] = {}
         self.quick_head: bytes | None = None
         self.quick_tail = b""
 
@@ -105,6 +112,7 @@ class EventStream(ABC):
             return 0
         try:
             payloads = self._splitter.feed(data)
+            self._amid = self._splitter.pending
         except ValueError as error:
             self.malformed = str(error)
             return 0
@@ -118,26 +126,34 @@ class EventStream(ABC):
         The usual read of a paced stream, recognised without framing, splitting and parsing; whatever is not
         exactly that is left alone, and False says so.
         """
-        head = self.quick_head
-        if head is None or not data.endswith(self.quick_tail):
+        if self._amid:
             return False
-        place = data.find(b"\r\n", 1, 9) + 2
-        if place < 3 or not data.startswith(head, place):
+        opening = self._openings.get(len(data)) or self._opening(len(data))
+        if opening is None or not data.startswith(opening) or not data.endswith(self.quick_tail):
             return False
-        inside = data[place + len(head) : -len(self.quick_tail)]
-        if (
-            data[: place - 2] != b"%x" % (len(data) - place - 2)
-            or not _PLAIN.fullmatch(inside)
-            or not (inside.isascii() or _is_utf8(inside))
-            or self.ended
-            or self._splitter.pending
-        ):
+        inside = data[len(opening) : -len(self.quick_tail)]
+        if self.ended or not _PLAIN.fullmatch(inside) or not (inside.isascii() or _is_utf8(inside)):
             return False
         self.events += 1
         self.chunks += 1
         if self._expected is not None:
             self.text(inside)
         return True
+
+    def _opening(self, length: int) -> bytes | None:
+        """What a read of this length begins with if it is one HTTP chunk with one event of the learned shape."""
+        if self.quick_head is None:
+            return None
+        for figures in range(1, 8):
+            size = length - figures - 4  # a line end behind the figures, and one behind the chunk
+            if size + 2 < len(self.quick_head) + len(self.quick_tail):
+                return None
+            if len(b"%x" % size) == figures:
+                if len(self._openings) >= _MOST_OPENINGS:
+                    self._openings.clear()
+                self._openings[length] = found = b"%x\r\n%b" % (size, self.quick_head)
+                return found
+        return None
 
     def close(self, *, whole: bool = True) -> None:
         """The body is over.
@@ -195,6 +211,7 @@ class EventStream(ABC):
             return
         if self.text_key.search(data[:place]):
             self._head, self._tail = data[: place + 1], data[place + 1 + len(raw) :]
+            self._openings.clear()
             self.quick_head, self.quick_tail = b"data: " + self._head, self._tail + b"\n\n\r\n"
 
     def note_usage(self, usage: Any, names: Mapping[str, str]) -> None:

@@ -38,6 +38,7 @@ from loadtests.streaming import Calls  # noqa: E402 - as above
 from loadtests.users import ArrivalUser, GatewayUser, shape_of, users_of  # noqa: E402 - as above
 from loadtests.web_page import add_page  # noqa: E402 - as above
 from loadtests.workers import Master, Worker  # noqa: E402 - as above
+from weighbridge.collection import RARELY  # noqa: E402 - as above
 from weighbridge.errors import ExitCode, WeighbridgeError  # noqa: E402 - as above
 from weighbridge.load.figures import Figures, Tally  # noqa: E402 - as above
 from weighbridge.load.plan import PLAN_VARIABLE, LoadPlan  # noqa: E402 - as above
@@ -113,6 +114,7 @@ class Load:
         # What exists by now stays for the whole run; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*RARELY)
         # In the web UI a test may follow a test.
         self.recorder.tally.take()
         if self.master is not None:

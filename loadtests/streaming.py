@@ -28,6 +28,7 @@ from weighbridge.evidence import Ending, header
 from weighbridge.load.figures import SCHEDULE, Failure
 from weighbridge.load.plan import Condition, Lane, LoadPlan
 
+_GOLDEN = (5**0.5 - 1) / 2
 #: How the streams of a surface are read.
 DIALECTS: Mapping[str, type[EventStream]] = {"chat": ChatStream, "messages": MessageStream}
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -58,6 +59,7 @@ class Calls:
         prefix = f"l{os.urandom(4).hex()}"
         numbers = itertools.count(1)
         self._ids: Callable[[], str] = lambda: f"{prefix}-{next(numbers)}"
+        self._begun = itertools.count()
 
     def run(
         self, lane: Lane, connection: Connection | None, due: int | None = None
@@ -115,6 +117,13 @@ class Calls:
         return outcome, connection
 
     # ---------------------------------------------------------------- before the request
+    def wait_to_begin(self) -> float:
+        """How long the next user shall wait before its first call, in seconds below one; the first waits for nothing.
+
+        Multiples of the golden section: however many users come in the same second, they are spread evenly over it.
+        """
+        return next(self._begun) * _GOLDEN % 1.0
+
     def _pace(self, lane: Lane) -> None:
         """Wait for the turn that a declared limit grants."""
         if lane.pace is None:

@@ -64,14 +64,16 @@ class Timed:
         """A read of whole chunks: taken at once if it is the usual content event."""
         if self.first_at is None or not self.stream.quick(data):
             return False
-        self.length += len(data)
+        length = len(data)
+        self.length += length
         if self._bytes_left > 0:
-            self._bytes_left -= len(data)
+            self._bytes_left -= length
             self.chunks.append((at, data[data.index(b"\n") + 1 : -2]))
         recorder = self._recorder
         recorder.chunks += 1
         gap = at - self.last_at
-        self.stall = max(self.stall, gap)
+        if gap > self.stall:  # noqa: PLR1730 - a call of max costs as much as all the rest of this line
+            self.stall = gap
         if self.measured:
             recorder.tally.chunks += 1
             recorder.icl.record(gap // 1000)

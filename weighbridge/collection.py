@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 #: A collection of the youngest objects after so many new ones, and of the oldest after so many of those.
 #: By default Python looks through everything that a run holds dozens of times, and finds nothing to free.
-_RARELY = (50_000, 20, 50)
+RARELY = (50_000, 20, 50)
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def rare_collections() -> Iterator[None]:
     """Collect garbage seldom meanwhile; what was made before is left out of it."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(*_RARELY)
+    gc.set_threshold(*RARELY)
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -419,3 +420,12 @@ def test_plain_http_on_a_tls_port_is_a_tls_failure(hostile: Any) -> None:
     url = f"https://127.0.0.1:{hostile.port}/v1/chat/completions"
     outcome, _ = ask(hostile.port, url=url, bounds=Bounds(connect=0.3, first_byte=1, idle=1, total=2))
     assert outcome.failure in {Failure.TLS, Failure.TIMEOUT_CONNECT}
+
+
+@pytest.mark.parametrize("users", [10, 100, 500])
+def test_users_of_one_second_begin_evenly_over_it(users: int) -> None:
+    calls = Calls(LoadPlan(lanes=()), Recorder(warm_up=0, sample=0, keep_failed=0))
+    waits = sorted(calls.wait_to_begin() for _ in range(users))
+    gaps = [later - earlier for earlier, later in pairwise([*waits, 1.0])]
+    assert waits[0] == 0
+    assert max(gaps) < 3 / users

@@ -16,6 +16,8 @@ def test_pieces_take_the_memory_that_they_hold_and_no_more() -> None:
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    held = sum(len(piece) + 48 for pieces in kept for piece in pieces)  # 48: a bytes object and its place in a list
+    held = sum(
+        len(piece) + 48 for pieces in kept for piece in pieces
+    )  # 48: a bytes object and its place in a list
     assert b"".join(piece[1:-1] for piece in kept[0]).decode() == texts[0]
     assert taken < 2 * held
