@@ -70,9 +70,9 @@ def node_modules() -> Path:
     return folder / "node_modules"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium of this machine."""
+    """A headless Chromium of this machine; while it is open its driver's event loop runs in this thread, and no other can."""
     path = next((found for name in _CHROMIUM if (found := shutil.which(name))), None)
     if path is None:
         left_out("NOT CHECKED in a browser: there is no Chromium; on Debian: apt-get install chromium")

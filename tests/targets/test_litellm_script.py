@@ -196,7 +196,8 @@ def test_the_proxy_sees_nothing_of_the_callers_environment(
 
 
 @pytest.mark.parametrize(
-    ("variant", "policy"), [(gateway.DEFAULTS, "3 attempts"), (gateway.WITHOUT_RETRIES, "1 attempts")]
+    ("variant", "policy"),
+    [(gateway.DEFAULTS, "3 attempts on 429, 500, 503, reset"), (gateway.WITHOUT_RETRIES, "1 attempts")],
 )
 def test_the_target_files_need_a_key_alone_and_follow_the_script(variant: Any, policy: str) -> None:
     path = REPOSITORY / variant.target

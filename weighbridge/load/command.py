@@ -172,7 +172,8 @@ class _Run:
         plan = replace(plan, folder=str(place), duration=length, shape=stretched)
         users = plan.processes if plan.arrivals else plan.users
         crowd = replace(self._crowd, users=users, duration=length)
-        if plan.arrivals or crowd.spawn_rate > users:
+        if plan.arrivals or crowd.spawn_rate > users or users > self._crowd.users:
+            # Also a level of a capacity search above the number of users that was asked for has to be reached.
             crowd = replace(crowd, spawn_rate=float(max(users, 1)))
         self._console.restart()
         tally = await run_locust(plan, crowd, lambda at, told: self._console.progress(at, length, told, what))
