@@ -3,8 +3,8 @@
 A check is a plain function in `suites/`, bound to catalogue rows:
 
     @requirement("CSTR-03", surface="chat")
-    def test_stream_ends_with_done(judge: Judge, chat_streams: Observation) -> None:
-        judge.each(chat_streams.where("plain", streamed=True), stream.done_is_last)
+    def test_stream_ends_with_done(judge: Judge, chat_replies: Observation) -> None:
+        judge.each(chat_replies.where("plain", streamed=True), streams.has_done)
 
 Every argument beside `judge` names a probe; its observation is handed over. The same function runs
 under pytest (where the names are fixtures) and directly (when defects are judged or a record is

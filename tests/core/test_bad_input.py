@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.core.running import ROOT, command
-from weighbridge.checks.streams import read
+from weighbridge.checks.transcripts import read
 from weighbridge.engine import first_cause
 from weighbridge.errors import HarnessError, TargetFileError, UnreachableError, UsageError
 from weighbridge.evidence import Call, Chunk, Ending, Exchange, Request, Response, UpstreamCall
@@ -149,7 +149,7 @@ def test_a_merge_key_may_be_overridden(tmp_path: Path) -> None:
 
 def test_a_body_nested_without_end_is_no_json() -> None:
     assert _call(DEEP.encode()).exchange.json is None
-    pieces = read(_call(f"data: {DEEP}\n\n".encode())).pieces
+    pieces = read(_call(f"data: {DEEP}\n\n".encode())).events
     assert [piece.json for piece in pieces] == [None]
     upstream = UpstreamCall(
         1, "x", "default", "openai", "chat", "POST", "/", (), None, DEEP, "m", False, 0, 200, 0, "complete"

@@ -26,7 +26,7 @@ from weighbridge.checks.findings import (
     unjudged,
 )
 from weighbridge.checks.replies import FINISH_REASONS, field
-from weighbridge.checks.streams import read
+from weighbridge.checks.transcripts import read
 from weighbridge.evidence import Call, Observation, header
 from weighbridge.verdict import Finding
 

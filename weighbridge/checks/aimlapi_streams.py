@@ -10,7 +10,7 @@ import json
 
 from weighbridge.checks.aimlapi import is_text, is_unix_time
 from weighbridge.checks.findings import broken, excerpt, met
-from weighbridge.checks.streams import Piece, Transcript, on_stream
+from weighbridge.checks.transcripts import Piece, Transcript, on_stream
 from weighbridge.evidence import Call
 from weighbridge.verdict import Finding
 
@@ -21,7 +21,7 @@ _IDENTITY = ("id", "created", "model")
 def chunks_are_complete(call: Call, stream: Transcript) -> Finding:
     """Each chunk has object, id, created, model and choices."""
     required = "object chat.completion.chunk, id, created, model and choices in each chunk"
-    for piece in stream.pieces:
+    for piece in stream.events:
         if piece.is_done:
             continue
         chunk = piece.json or {}

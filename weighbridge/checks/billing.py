@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from weighbridge.checks import aimlapi_streams, message_events, streams
+from weighbridge.checks import aimlapi_streams, message_events, transcripts
 from weighbridge.checks.findings import is_int, member, needs, outcome_of, situation
 from weighbridge.checks.limits import unless_limited
 from weighbridge.checks.rounding import allowance, resolution_of, same, too_small
@@ -214,8 +214,8 @@ def failed(call: Call) -> bool:
     if call.surface == "messages":
         message = message_events.read(call)
         return bool(message.errors) or not message.of("message_stop")
-    stream = streams.read(call)
-    if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.pieces):
+    stream = transcripts.read(call)
+    if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.events):
         return True
     return bool(stream.errors) or not stream.finishes
 

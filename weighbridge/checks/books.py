@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 from weighbridge.checks.billing import usage_of
 from weighbridge.checks.findings import needs
 from weighbridge.checks.rounding import allowance
-from weighbridge.checks.streams import read
+from weighbridge.checks.transcripts import read
 from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, price, usd
 from weighbridge.verdict import Finding, Outcome

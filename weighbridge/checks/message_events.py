@@ -17,10 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from weighbridge.checks.findings import is_int, member
+from weighbridge.checks.transcripts import DataEvent, Reading, data_events
 from weighbridge.evidence import Call
-from weighbridge.sse import Event
-
-DONE = "[DONE]"
 
 
 class State(StrEnum):
@@ -56,33 +54,14 @@ BLOCK_EVENTS = frozenset({"content_block_start", "content_block_delta", "content
 
 
 @dataclass(frozen=True, slots=True)
-class MessageEvent:
-    """One event with data.
-
-    Attributes:
-        index: its place among the events of the stream.
-        name: the `event:` line; empty where there was none.
-        json: the data where it is a JSON object.
-        complete: the blank line that dispatches it was seen.
-    """
-
-    index: int
-    at: float
-    name: str
-    data: str
-    json: dict[str, Any] | None
-    complete: bool
+class MessageEvent(DataEvent):
+    """One event of a streamed message."""
 
     @property
     def type(self) -> str:
         """`type` inside the data, else the event's name, since an error body may have none."""
         value = self.json.get("type") if self.json else None
         return value if isinstance(value, str) else self.name
-
-    @property
-    def is_done(self) -> bool:
-        """The end marker of the other format."""
-        return self.data.strip() == DONE
 
     @property
     def is_error(self) -> bool:
@@ -136,7 +115,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(Reading[MessageEvent]):
     """A streamed message as a client would read it.
 
     Attributes:
@@ -144,7 +123,6 @@ class Transcript:
         slips: sentences about block indexes that do not rise from 0 or do not belong to the open block.
     """
 
-    events: tuple[MessageEvent, ...]
     breaches: tuple[Breach, ...]
     blocks: tuple[Block, ...]
     slips: tuple[str, ...]
@@ -153,16 +131,6 @@ class Transcript:
     def of(self, *types: str) -> tuple[MessageEvent, ...]:
         """All events of these types."""
         return tuple(event for event in self.events if event.type in types)
-
-    @property
-    def errors(self) -> tuple[MessageEvent, ...]:
-        """All error events."""
-        return tuple(event for event in self.events if event.is_error)
-
-    @property
-    def dones(self) -> tuple[MessageEvent, ...]:
-        """All end markers of the other format."""
-        return tuple(event for event in self.events if event.is_done)
 
     @property
     def stop_reasons(self) -> tuple[Any, ...]:
@@ -179,18 +147,6 @@ class Transcript:
 def _text(value: Any, name: str) -> str:
     found = member(value, name)
     return found if isinstance(found, str) else ""
-
-
-def _event(index: int, event: Event) -> MessageEvent | None:
-    if event.data is None:
-        return None
-    try:
-        parsed = json.loads(event.data)
-    except (ValueError, RecursionError):
-        parsed = None
-    return MessageEvent(
-        index, event.at, event.name, event.data, parsed if isinstance(parsed, dict) else None, event.complete
-    )
 
 
 @dataclass(slots=True)
@@ -232,10 +188,8 @@ class _Reader:
 
 @lru_cache(maxsize=512)
 def read(call: Call) -> Transcript:
-    """The transcript of a call's body; comments and blocks without data mean nothing and are left out."""
-    response = call.exchange.response
-    found = (_event(index, event) for index, event in enumerate(response.events if response else ()))
-    events = tuple(event for event in found if event is not None)
+    """The transcript of a call's body."""
+    events = data_events(call, MessageEvent)
     reader = _Reader()
     for event in events:
         reader.take(event)

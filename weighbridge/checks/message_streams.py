@@ -21,26 +21,14 @@ from weighbridge.checks.findings import (
     outcome_of,
     unjudged,
 )
-from weighbridge.checks.message_events import BLOCK_EVENTS, DONE, Breach, State, Transcript, read
+from weighbridge.checks.message_events import BLOCK_EVENTS, Breach, State, Transcript, read
 from weighbridge.checks.streams import read_late
+from weighbridge.checks.transcripts import DONE, rules_over
 from weighbridge.evidence import Call, Ending, header
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding
 
-
-def on_stream(rule: Callable[[Call, Transcript], Finding]) -> Rule:
-    """The rule, for calls that were answered with a whole event stream; others are not judged by it."""
-
-    def guarded(call: Call) -> Finding:
-        response = call.exchange.response
-        if not call.exchange.ok or response is None:
-            return unjudged(call, f"no stream to judge: {outcome_of(call)}")
-        transcript = read(call)
-        if not transcript.events:
-            return unjudged(call, f"no event in the reply ({response.content_type or 'no Content-Type'})")
-        return rule(call, transcript)
-
-    return guarded
+on_stream = rules_over(read)
 
 
 def _first(breaches: tuple[Breach, ...], concerns: Callable[[Breach], bool]) -> Breach | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from weighbridge.checks.findings import broken, excerpt, holds, is_int, member, met, on_success
-from weighbridge.checks.streams import Transcript, on_stream
+from weighbridge.checks.transcripts import Transcript, on_stream
 from weighbridge.evidence import Call
 from weighbridge.verdict import Finding
 
@@ -51,7 +51,7 @@ def reads_stream(call: Call, stream: Transcript) -> Finding:
     response = call.exchange.response
     if response is None or response.content_type != "text/event-stream":
         return broken(call, _REQUIRED, f"Content-Type {response.content_type if response else 'absent'}")
-    for piece in stream.pieces:
+    for piece in stream.events:
         if piece.json is None and not piece.is_done:
             return broken(call, _REQUIRED, f"event {piece.index} is no JSON: {excerpt(piece.data)}")
     deltas = [choice.get("delta") for piece in stream.chunks for choice in piece.choices]

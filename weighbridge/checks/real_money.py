@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weighbridge.checks import message_events, streams
+from weighbridge.checks import message_events, transcripts
 from weighbridge.checks.billing import Case, cases, charge_finding, unseen_charge
 from weighbridge.checks.findings import is_int, member, needs
 from weighbridge.evidence import Call, Observation, RunFacts
@@ -17,7 +17,7 @@ def reported(call: Call) -> Usage | None:
     if call.surface == "messages":
         return _of_messages(_message_usage(call))
     if call.streamed:
-        told = [member(piece.json, "usage") for piece in streams.read(call).chunks]
+        told = [member(piece.json, "usage") for piece in transcripts.read(call).chunks]
         return next((usage for usage in map(_of_chat, reversed(told)) if usage is not None), None)
     return _of_chat(member(call.exchange.json, "usage"))
 

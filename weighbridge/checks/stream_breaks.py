@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from weighbridge.checks import aimlapi_streams
 from weighbridge.checks.findings import holds, met, needs, outcome_of
-from weighbridge.checks.streams import Transcript, read
+from weighbridge.checks.transcripts import Transcript, read
 from weighbridge.evidence import Call, Ending
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding
@@ -45,7 +45,7 @@ def _seen(call: Call, stream: Transcript) -> Break:
     is_error = aimlapi_streams.is_error if call.surface == "aimlapi" else lambda piece: piece.is_error
     reasons = [str(reason) for _, _, reason in stream.finishes]
     end = stream.dones[0].index if stream.dones else None
-    told = any(is_error(piece) and (end is None or piece.index < end) for piece in stream.pieces)
+    told = any(is_error(piece) and (end is None or piece.index < end) for piece in stream.events)
     cut = call.exchange.ending is not Ending.COMPLETE
     return Break(reasons[0] if reasons else None, end is not None, told, cut)
 

@@ -1,16 +1,13 @@
 """Rules about a streamed chat completion (CSTR rows), judged from its raw bytes.
 
-`read` turns the events of a stream into a `Transcript` once; the rules are statements about it. What a
-stream may contain, in order, is OpenAI's chunk format (S2 Streaming): chunks, the last of them with
-finish_reason, then `[DONE]`, then nothing.
+The rules are statements about its transcript. What a stream may contain, in order, is OpenAI's chunk format
+(S2 Streaming): chunks, the last of them with finish_reason, then `[DONE]`, then nothing.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from weighbridge import tolerances
@@ -26,137 +23,10 @@ from weighbridge.checks.findings import (
     unjudged,
 )
 from weighbridge.checks.replies import FINISH_REASONS
+from weighbridge.checks.transcripts import Transcript, index_of, on_stream, read
 from weighbridge.evidence import Call, Observation, header
-from weighbridge.sse import Event
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding
-
-DONE = "[DONE]"
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One event with data: its JSON where it is an object, its arrival, its place among the events."""
-
-    index: int
-    at: float
-    data: str
-    json: dict[str, Any] | None
-    complete: bool
-
-    @property
-    def is_done(self) -> bool:
-        """The terminator."""
-        return self.data.strip() == DONE
-
-    @property
-    def is_error(self) -> bool:
-        """An error object in the middle of a stream; some gateways put it into a chunk that has choices as well."""
-        return self.json is not None and bool(self.json.get("error"))
-
-    @property
-    def choices(self) -> list[dict[str, Any]]:
-        """The chunk's choices; empty for a usage chunk or an error."""
-        value = self.json.get("choices") if self.json else None
-        return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """A stream as a client would read it."""
-
-    pieces: tuple[Piece, ...]
-
-    @property
-    def chunks(self) -> tuple[Piece, ...]:
-        """JSON pieces that are no errors."""
-        return tuple(piece for piece in self.pieces if piece.json is not None and not piece.is_error)
-
-    @property
-    def dones(self) -> tuple[Piece, ...]:
-        """All terminators."""
-        return tuple(piece for piece in self.pieces if piece.is_done)
-
-    @property
-    def errors(self) -> tuple[Piece, ...]:
-        """All error objects."""
-        return tuple(piece for piece in self.pieces if piece.is_error)
-
-    @property
-    def finishes(self) -> tuple[tuple[Piece, Any, Any], ...]:
-        """(piece, choice index, finish_reason) wherever a finish_reason stands."""
-        return tuple(
-            (piece, index_of(choice), choice["finish_reason"])
-            for piece in self.chunks
-            for choice in piece.choices
-            if choice.get("finish_reason") is not None
-        )
-
-    def text(self, index: int = 0) -> str:
-        """The concatenated content of one choice."""
-        parts = []
-        for piece in self.chunks:
-            for choice in piece.choices:
-                content = member(choice, "delta", "content")
-                if choice.get("index", 0) == index and isinstance(content, str):
-                    parts.append(content)
-        return "".join(parts)
-
-    def tool_calls(self) -> dict[int, dict[str, str]]:
-        """Streamed tool calls by index: id, name and concatenated arguments."""
-        calls: dict[int, dict[str, str]] = {}
-        for piece in self.chunks:
-            for choice in piece.choices:
-                fragments = member(choice, "delta", "tool_calls")
-                for fragment in fragments if isinstance(fragments, list) else []:
-                    index = member(fragment, "index")
-                    call = calls.setdefault(
-                        index if is_int(index) else -1, {"id": "", "name": "", "arguments": ""}
-                    )
-                    call["id"] = call["id"] or str(member(fragment, "id") or "")
-                    call["name"] = call["name"] or str(member(fragment, "function", "name") or "")
-                    call["arguments"] += str(member(fragment, "function", "arguments") or "")
-        return calls
-
-
-def index_of(choice: dict[str, Any]) -> int | str:
-    """A choice's index; what is no integer by its text, since a list or object cannot be a key."""
-    value = choice.get("index")
-    return value if isinstance(value, int) and is_int(value) else repr(value)
-
-
-def _piece(index: int, event: Event) -> Piece | None:
-    if event.data is None:
-        return None
-    try:
-        parsed = json.loads(event.data)
-    except (ValueError, RecursionError):
-        parsed = None
-    return Piece(index, event.at, event.data, parsed if isinstance(parsed, dict) else None, event.complete)
-
-
-@lru_cache(maxsize=512)
-def read(call: Call) -> Transcript:
-    """The transcript of a call's body; comments and dataless blocks mean nothing and are left out."""
-    response = call.exchange.response
-    events = response.events if response else ()
-    pieces = (_piece(index, event) for index, event in enumerate(events))
-    return Transcript(tuple(piece for piece in pieces if piece is not None))
-
-
-def on_stream(rule: Callable[[Call, Transcript], Finding]) -> Rule:
-    """The rule, for calls that were answered with a whole event stream; others are not judged by it."""
-
-    def guarded(call: Call) -> Finding:
-        response = call.exchange.response
-        if not call.exchange.ok or response is None:
-            return unjudged(call, f"no stream to judge: {outcome_of(call)}")
-        transcript = read(call)
-        if not transcript.pieces:
-            return unjudged(call, f"no event in the reply ({response.content_type or 'no Content-Type'})")
-        return rule(call, transcript)
-
-    return guarded
 
 
 def is_event_stream(call: Call) -> Finding:
@@ -172,7 +42,7 @@ def is_event_stream(call: Call) -> Finding:
 @on_stream
 def events_are_chunks(call: Call, stream: Transcript) -> Finding:
     """Each event is one data: line with one JSON object, or the terminator."""
-    for piece in stream.pieces:
+    for piece in stream.events:
         if piece.json is None and not piece.is_done:
             return broken(
                 call,
@@ -181,16 +51,16 @@ def events_are_chunks(call: Call, stream: Transcript) -> Finding:
             )
         if "\n" in piece.data:
             return broken(call, "one data: line for each event", f"event {piece.index} has several")
-    last = stream.pieces[-1]
+    last = stream.events[-1]
     if not last.complete:
         return broken(call, "a blank line ends each event", f"the last event ({excerpt(last.data)}) has none")
-    return met(call, "each event is one JSON object or [DONE]", f"{len(stream.pieces)} events")
+    return met(call, "each event is one JSON object or [DONE]", f"{len(stream.events)} events")
 
 
 @on_stream
 def has_done(call: Call, stream: Transcript) -> Finding:
     """The stream ends with `data: [DONE]`."""
-    last = stream.pieces[-1]
+    last = stream.events[-1]
     observed = "it is there" if stream.dones else f"the stream ends with {excerpt(last.data)}"
     return holds(call, bool(stream.dones), "the stream ends with data: [DONE]", observed)
 
@@ -203,7 +73,7 @@ def done_once_and_last(call: Call, stream: Transcript) -> Finding:
     required = "[DONE] once and nothing after it"
     if len(stream.dones) > 1:
         return broken(call, required, f"[DONE] {len(stream.dones)} times")
-    after = stream.pieces[stream.pieces.index(stream.dones[0]) + 1 :]
+    after = stream.events[stream.events.index(stream.dones[0]) + 1 :]
     return holds(
         call,
         not after,
