@@ -2,6 +2,7 @@
 
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from defects.definition import Defect
@@ -45,12 +46,12 @@ class EmptyResults(AimlapiRequestToAnthropic):
         return super().block(part, place)
 
 
-class _Changed(AimlapiRequestToAnthropic):
+class _Changed(AimlapiRequestToAnthropic, ABC):
     """A translation that is right but for one thing."""
 
+    @abstractmethod
     def changed(self, result: JsonObject, body: JsonObject) -> JsonObject:
         """The translated body with the mistake in it."""
-        raise NotImplementedError
 
     def translate(self, request: ChatRequest) -> JsonObject:
         return self.changed(super().translate(request), request.body)

@@ -1,6 +1,7 @@
 """Forms of /v1/messages: requests that crash or are refused in part, and answers with a member that is off."""
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 from defects.definition import Defect, messages_with
@@ -42,12 +43,12 @@ class AssistantSpeaksText(MessagesValidator):
                 raise invalid(f"messages[{index}].content", "Turns of the assistant must be a string.")
 
 
-class _Counted(MessagesReplyFromAnthropic):
+class _Counted(MessagesReplyFromAnthropic, ABC):
     """A reply whose usage says something else."""
 
+    @abstractmethod
     def counted(self, usage: JsonObject) -> JsonObject:
         """The usage with the mistake in it."""
-        raise NotImplementedError
 
     def translate(self, body: JsonObject) -> Reply:
         reply = super().translate(body)

@@ -1,6 +1,7 @@
 """Answers of /v1/messages: wrong events, wrong members, wrong counters."""
 
 import re
+from abc import ABC, abstractmethod
 
 from defects.definition import Defect, messages_with
 from reference_gateway.jsonwire import JsonObject
@@ -113,12 +114,12 @@ class StopWordOfOtherFormat(MessagesStreamFromAnthropic):
         return super().closing().replace(b'"end_turn"', b'"stop"')
 
 
-class _Changed(MessagesReplyFromAnthropic):
+class _Changed(MessagesReplyFromAnthropic, ABC):
     """A reply in which some members say something else."""
 
+    @abstractmethod
     def changed(self, body: JsonObject) -> JsonObject:
         """The body with the mistake in it."""
-        raise NotImplementedError
 
     def translate(self, body: JsonObject) -> Reply:
         reply = super().translate(body)

@@ -1,5 +1,6 @@
 """Unstreamed chat replies: wrong members, wrong counters, wrong words."""
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,12 @@ from reference_gateway.pricing import Usage
 from reference_gateway.translation.replies import ChatReplyFromAnthropic, ChatReplyFromOpenAI, Reply
 
 
-class _Changed(ChatReplyFromOpenAI):
+class _Changed(ChatReplyFromOpenAI, ABC):
     """A reply in which some members say something else."""
 
+    @abstractmethod
     def changed(self, body: JsonObject) -> JsonObject:
         """The body with the mistake in it."""
-        raise NotImplementedError
 
     def translate(self, body: JsonObject) -> Reply:
         reply = super().translate(body)

@@ -5,6 +5,8 @@ The facts are whether an error was signalled, whether a finish was made up, and 
 
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
+from abc import ABC, abstractmethod
+
 from aiohttp import web
 
 from defects.definition import Defect, Variant
@@ -18,7 +20,7 @@ from reference_gateway.sse import DONE, frame
 from reference_gateway.translation.streams import ChatStream, Progress, StreamTranslator
 
 
-class _EndsChatBreaks(StreamRelay):
+class _EndsChatBreaks(StreamRelay, ABC):
     """Ends a broken chat stream in a way of its own; everything else as documented."""
 
     async def on_upstream_broken(
@@ -36,9 +38,9 @@ class _EndsChatBreaks(StreamRelay):
         await self.emit(sink, self.last_words(translator, errors, failure))
         return await sink.finish()
 
+    @abstractmethod
     def last_words(self, translator: ChatStream, errors: ErrorRenderer, failure: Failure) -> bytes:
         """What comes behind the last piece."""
-        raise NotImplementedError
 
 
 class DoneAlone(_EndsChatBreaks):

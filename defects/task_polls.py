@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 - a defect ignores what it ought to look at
 
 import itertools
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,15 +25,15 @@ from reference_gateway.tasks.surface import TasksSurface, TaskView
 from reference_gateway.tasks.worker import TaskWorker
 
 
-class _Polled(TaskView):
+class _Polled(TaskView, ABC):
     """A poll in which some members say something else."""
 
     def polled(self, task: Task) -> JsonObject:
         return self.changed(task, super().polled(task))
 
+    @abstractmethod
     def changed(self, task: Task, shown: JsonObject) -> JsonObject:
         """The answer with the mistake in it."""
-        raise NotImplementedError
 
 
 class SaysSucceeded(_Polled):
