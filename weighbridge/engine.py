@@ -25,9 +25,10 @@ from weighbridge.lab import PROBES, Lab, Probe, Shared, Stage, correlation_ids, 
 from weighbridge.leftovers import Made, made_tasks, remove
 from weighbridge.preflight import preflight
 from weighbridge.redaction import Secrets
+from weighbridge.response_reader import Limits
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Target
-from weighbridge.wire import Limits, Timeouts
+from weighbridge.wire import Timeouts
 
 #: Why a run ended early that its operator ended.
 INTERRUPTED = "interrupted"

@@ -20,7 +20,7 @@ from weighbridge.evidence import Headers
 _COMPRESS_ABOVE = 2048
 #: What one body may take in the file; beyond, only its beginning is kept and the cut is stated.
 MAX_STORED = 1024 * 1024
-#: No body of a run is longer (see `wire.Limits`); what unpacks to more was not written by us.
+#: No body of a run is longer (see `response_reader.Limits`); what unpacks to more was not written by us.
 MAX_UNPACKED = 64 * 1024 * 1024
 
 

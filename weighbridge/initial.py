@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 from weighbridge.errors import UsageError
 from weighbridge.evidence import Ending, Exchange, Headers, Request
+from weighbridge.response_reader import Limits
 from weighbridge.target import CHAT_PATH, MESSAGES_PATH, key_problem, url_problem
 from weighbridge.target_file import load
-from weighbridge.wire import Limits, Timeouts, exchange
+from weighbridge.wire import Timeouts, exchange
 
 _TIMEOUTS = Timeouts(connect=5.0, first_byte=15.0, total=20.0)
 _LIMITS = Limits(body=4 * 1024 * 1024)

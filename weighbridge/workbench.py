@@ -19,9 +19,10 @@ from weighbridge.lag import LagMeter
 from weighbridge.leases import Pace, SharedLock
 from weighbridge.pulse import Pulse
 from weighbridge.redaction import Secrets
+from weighbridge.response_reader import Limits
 from weighbridge.simulator import SimulatorControl
 from weighbridge.target import Principal, Target
-from weighbridge.wire import Limits, Timeouts, exchange
+from weighbridge.wire import Timeouts, exchange
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """AI/ML API: which status a refusal has, its flat envelope, and that a failure costs nothing."""
 
-from weighbridge.checks import aimlapi_errors, billing, errors, tasks_limits
+from weighbridge.checks import aimlapi_errors, errors, failure_billing, tasks_limits
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -111,7 +111,9 @@ def test_empty_account_is_403(judge: Judge, aimlapi_broke: Observation) -> None:
 def test_refused_call_costs_nothing(judge: Judge, aimlapi_bad_requests: Observation) -> None:
     """A typing error must not cost money."""
     names = (*REFUSED, "unknown-model", "thinking-1023", "thinking-no-budget")
-    judge.settle(billing.refusals_cost_nothing(aimlapi_bad_requests, judge.facts, "bad-requests", names))
+    judge.settle(
+        failure_billing.refusals_cost_nothing(aimlapi_bad_requests, judge.facts, "bad-requests", names)
+    )
 
 
 @requirement("AIML-BIL-01", surface="aimlapi", widens=True)
@@ -119,7 +121,7 @@ def test_failed_call_costs_nothing(judge: Judge, aimlapi_upstream_failures: Obse
     """Clients retry failures on the strength of this promise, broken streams included."""
     names = (*FAILED, "upstream-429", "broken-stream", "cut-stream", "early-end", "error-event")
     seen, facts = aimlapi_upstream_failures, judge.facts
-    found = [billing.charged_nothing_if_failed(seen, facts, name) for name in names]
+    found = [failure_billing.charged_nothing_if_failed(seen, facts, name) for name in names]
     judge.settle(*(finding for findings in found for finding in findings))
 
 

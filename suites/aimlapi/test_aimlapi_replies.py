@@ -1,6 +1,6 @@
 """AI/ML API: the members of a reply, its cost, its headers, and its stream."""
 
-from weighbridge.checks import aimlapi, aimlapi_streams, replies, streams
+from weighbridge.checks import aimlapi, aimlapi_streams, replies, reply_tokens, streams
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -51,7 +51,9 @@ def test_finish_reason_is_an_openai_word(judge: Judge, aimlapi_replies: Observat
 def test_usage_adds_up(judge: Judge, aimlapi_replies: Observation) -> None:
     """Budget code that reads only the total would drift from the bill."""
     calls = aimlapi_replies.where("plain", streamed=False)
-    judge.settle(*(rule(call) for call in calls for rule in (replies.counts_tokens, replies.totals_add_up)))
+    judge.settle(
+        *(rule(call) for call in calls for rule in (reply_tokens.counts_tokens, reply_tokens.totals_add_up))
+    )
 
 
 @requirement("AIML-RES-05", surface="aimlapi")

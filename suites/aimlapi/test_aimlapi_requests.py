@@ -1,6 +1,6 @@
 """AI/ML API: requests that must be accepted, and what they mean at the provider."""
 
-from weighbridge.checks import aimlapi, replies
+from weighbridge.checks import aimlapi, replies, reply_tokens
 from weighbridge.checks import aimlapi_requests as arriving
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
@@ -80,7 +80,7 @@ def test_max_tokens_defaults_to_128000(judge: Judge, aimlapi_replies: Observatio
 @requirement("AIML-REQ-07", surface="aimlapi")
 def test_max_tokens_bounds_the_output(judge: Judge, aimlapi_replies: Observation) -> None:
     """The parameter is named as the way to control cost."""
-    judge.each(aimlapi_replies.where("low-cap", streamed=False), replies.within_cap)
+    judge.each(aimlapi_replies.where("low-cap", streamed=False), reply_tokens.within_cap)
 
 
 @requirement("AIML-REQ-08", surface="aimlapi")
@@ -210,7 +210,7 @@ def test_thinking_counts_toward_max_tokens(judge: Judge, aimlapi_requests: Obser
     plain = aimlapi_requests.where("thinking-1024", streamed=False)
     judge.settle(
         *over(aimlapi_requests, ("thinking-1024",), arriving.cap_arrives),
-        *(replies.within_cap(call) for call in plain),
+        *(reply_tokens.within_cap(call) for call in plain),
     )
 
 

@@ -1,6 +1,6 @@
 """Refusal of bad keys on the chat surface."""
 
-from weighbridge.checks import billing, errors, openai_sdk, posts, replies
+from weighbridge.checks import errors, failure_billing, openai_sdk, posts, replies
 from weighbridge.checks.findings import for_role, over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -83,7 +83,9 @@ def test_revoked_key_is_refused(judge: Judge, chat_bad_keys: Observation) -> Non
 @requirement("AUTH-12", surface="chat")
 def test_refused_key_is_charged_nothing(judge: Judge, chat_bad_keys: Observation) -> None:
     """A revoked key belongs to an account that still has money."""
-    judge.settle(billing.refusals_cost_nothing(chat_bad_keys, judge.facts, "revoked-key", ("revoked-key",)))
+    judge.settle(
+        failure_billing.refusals_cost_nothing(chat_bad_keys, judge.facts, "revoked-key", ("revoked-key",))
+    )
 
 
 @requirement("SURF-04", surface="chat")

@@ -1,6 +1,6 @@
 """Money on the chat surface: charges against the price of the usage, and what must cost nothing."""
 
-from weighbridge.checks import billing, books, errors, replies
+from weighbridge.checks import billing, books, errors, failure_billing, replies
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.probes.chat_extent import STAGES
@@ -50,7 +50,7 @@ def test_written_tokens_pay_the_write_rate(judge: Judge, chat_charges: Observati
 @requirement("CERR-DB-2", surface="chat")
 def test_leaving_costs_at_most_once(judge: Judge, chat_left: Observation) -> None:
     """Hanging up is no reason to pay more than for staying, at whatever stage of the stream."""
-    found = [billing.at_most_the_price(chat_left, judge.facts, name) for name in STAGES]
+    found = [failure_billing.at_most_the_price(chat_left, judge.facts, name) for name in STAGES]
     judge.settle(*(finding for findings in found for finding in findings))
 
 
@@ -123,7 +123,7 @@ def test_claude_has_no_long_tier(judge: Judge, chat_charges: Observation) -> Non
 def test_failures_cost_nothing(judge: Judge, chat_upstream_failures: Observation) -> None:
     """Failed requests are not charged, broken streams included."""
     seen, facts = chat_upstream_failures, judge.facts
-    found = [billing.charged_nothing_if_failed(seen, facts, name) for name in COSTLESS]
+    found = [failure_billing.charged_nothing_if_failed(seen, facts, name) for name in COSTLESS]
     judge.settle(*(finding for findings in found for finding in findings))
 
 
@@ -131,7 +131,7 @@ def test_failures_cost_nothing(judge: Judge, chat_upstream_failures: Observation
 def test_silent_and_unreachable_providers_cost_nothing(judge: Judge, chat_upstream_wire: Observation) -> None:
     """A hold that is taken for a call which never ended must come back."""
     found = [
-        billing.charged_nothing_if_failed(chat_upstream_wire, judge.facts, name)
+        failure_billing.charged_nothing_if_failed(chat_upstream_wire, judge.facts, name)
         for name in (SILENT, UNREACHABLE)
     ]
     judge.settle(*(finding for findings in found for finding in findings))
@@ -140,13 +140,13 @@ def test_silent_and_unreachable_providers_cost_nothing(judge: Judge, chat_upstre
 @requirement("CERR-500-5", surface="chat")
 def test_retry_after_500_is_billed_once(judge: Judge, chat_upstream_failures: Observation) -> None:
     """The documents call a retry safe; twice billed, it is not."""
-    judge.settle(*billing.billed_once(chat_upstream_failures, judge.facts, "upstream-500"))
+    judge.settle(*failure_billing.billed_once(chat_upstream_failures, judge.facts, "upstream-500"))
 
 
 @requirement("CERR-DB-1", surface="chat")
 def test_broken_wire_and_retry_are_billed_once(judge: Judge, chat_upstream_failures: Observation) -> None:
     """The provider had produced output when the wire broke; the customer still pays for one answer."""
-    judge.settle(*billing.billed_once(chat_upstream_failures, judge.facts, "broken-stream"))
+    judge.settle(*failure_billing.billed_once(chat_upstream_failures, judge.facts, "broken-stream"))
 
 
 @requirement("CERR-DB-1", surface="chat", widens=True)
@@ -154,7 +154,7 @@ def test_wire_that_breaks_after_the_finish_is_billed_once(
     judge: Judge, chat_upstream_wire: Observation
 ) -> None:
     """The answer was whole and only its terminator is lacking: at most its price."""
-    judge.settle(*billing.at_most_the_price(chat_upstream_wire, judge.facts, NO_DONE))
+    judge.settle(*failure_billing.at_most_the_price(chat_upstream_wire, judge.facts, NO_DONE))
 
 
 @requirement("CREQ-23", surface="chat")
@@ -162,14 +162,16 @@ def test_refused_shapes_cost_nothing(judge: Judge, chat_bad_requests: Observatio
     """A 400 is not charged."""
     names = ("no-model", "no-messages", "messages-not-array", "malformed-json", "max-tokens-text")
     judge.settle(
-        billing.refusals_cost_nothing(chat_bad_requests, judge.facts, "bad-requests", names, whole=True)
+        failure_billing.refusals_cost_nothing(
+            chat_bad_requests, judge.facts, "bad-requests", names, whole=True
+        )
     )
 
 
 @requirement("CERR-402-3", surface="chat")
 def test_402_changes_no_balance(judge: Judge, chat_broke: Observation) -> None:
     """An empty account stays at what it was."""
-    judge.settle(billing.refusals_cost_nothing(chat_broke, judge.facts, "broke", ("broke",)))
+    judge.settle(failure_billing.refusals_cost_nothing(chat_broke, judge.facts, "broke", ("broke",)))
 
 
 @requirement("CERR-402-4", surface="chat")

@@ -1,6 +1,6 @@
 """The extent of chat completions: context, output, continuation, pictures."""
 
-from weighbridge.checks import errors, replies, streams
+from weighbridge.checks import errors, replies, reply_tokens, streams
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -16,8 +16,8 @@ def test_long_input_is_accepted(judge: Judge, chat_extent: Observation) -> None:
 def test_full_output_is_relayed(judge: Judge, chat_extent: Observation) -> None:
     """128,000 tokens of output are allowed, counted and end with length."""
     judge.settle(
-        *over(chat_extent, ("full-output",), replies.finished_as_scripted),
-        *over(chat_extent, ("full-output", "high-cap"), replies.output_within),
+        *over(chat_extent, ("full-output",), reply_tokens.finished_as_scripted),
+        *over(chat_extent, ("full-output", "high-cap"), reply_tokens.output_within),
     )
 
 
@@ -31,7 +31,7 @@ def test_input_beyond_the_window_is_400(judge: Judge, chat_upstream_failures: Ob
 def test_large_cap_does_not_lengthen(judge: Judge, chat_extent: Observation) -> None:
     """The model stops where its answer ends."""
     calls = [call for call in chat_extent.where("high-cap") if (call.role or "").startswith("anthropic")]
-    judge.each(calls, replies.finished_as_scripted)
+    judge.each(calls, reply_tokens.finished_as_scripted)
 
 
 @requirement("CSTR-18", surface="chat")

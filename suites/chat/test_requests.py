@@ -1,6 +1,6 @@
 """Chat requests that must be accepted, and single violations of shape that must be refused."""
 
-from weighbridge.checks import errors, posts, replies
+from weighbridge.checks import errors, posts, replies, reply_tokens
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -346,7 +346,7 @@ def test_streamed_claude_without_max_tokens_is_json_400(judge: Judge, chat_bad_r
 @requirement("CLA-05", surface="chat")
 def test_cap_is_hard(judge: Judge, chat_bad_requests: Observation) -> None:
     """128001 is above the documented cap."""
-    judge.settle(*over(chat_bad_requests, ("max-tokens-over",), replies.refused_or_capped))
+    judge.settle(*over(chat_bad_requests, ("max-tokens-over",), reply_tokens.refused_or_capped))
 
 
 @requirement("CLA-09", surface="chat")

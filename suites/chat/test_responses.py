@@ -1,6 +1,6 @@
 """Unstreamed chat completions: the reply's shape, its identity, its counters."""
 
-from weighbridge.checks import replies
+from weighbridge.checks import replies, reply_tokens
 from weighbridge.checks.findings import for_role, over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -66,31 +66,31 @@ def test_finish_reason_is_known(judge: Judge, chat_replies: Observation) -> None
 @requirement("CRES-10", surface="chat")
 def test_usage_has_three_integers(judge: Judge, chat_replies: Observation) -> None:
     """Usage is the basis of the bill."""
-    judge.each(chat_replies.where("plain", streamed=False), replies.counts_tokens)
+    judge.each(chat_replies.where("plain", streamed=False), reply_tokens.counts_tokens)
 
 
 @requirement("CRES-11", surface="chat")
 def test_total_is_the_sum(judge: Judge, chat_replies: Observation) -> None:
     """A total that does not add up makes every budget wrong."""
-    judge.each(chat_replies.where("plain", streamed=False), replies.totals_add_up)
+    judge.each(chat_replies.where("plain", streamed=False), reply_tokens.totals_add_up)
 
 
 @requirement("CRES-12", surface="chat")
 def test_opus_reports_cached_tokens(judge: Judge, chat_replies: Observation) -> None:
     """The cached part is billed at another rate, so the customer must see it, also when it is zero."""
-    judge.each(chat_replies.where("plain", role="anthropic", streamed=False), replies.reports_cached)
+    judge.each(chat_replies.where("plain", role="anthropic", streamed=False), reply_tokens.reports_cached)
 
 
 @requirement("CRES-13", surface="chat")
 def test_cached_tokens_are_part_of_the_prompt(judge: Judge, chat_replies: Observation) -> None:
     """More cached than sent would make the bill for plain input negative."""
-    judge.each(chat_replies.where("plain", streamed=False), replies.cached_within_prompt)
+    judge.each(chat_replies.where("plain", streamed=False), reply_tokens.cached_within_prompt)
 
 
 @requirement("CRES-13", surface="chat", widens=True)
 def test_scripted_cache_hit_is_part_of_the_prompt(judge: Judge, chat_charges: Observation) -> None:
     """The same with a hit that the provider is known to have reported."""
-    judge.settle(*over(chat_charges, ("charge-cached",), replies.cached_within_prompt))
+    judge.settle(*over(chat_charges, ("charge-cached",), reply_tokens.cached_within_prompt))
 
 
 @requirement("CRES-14", surface="chat")
@@ -128,7 +128,7 @@ def test_parallel_callers_get_their_own_answers(judge: Judge, chat_upstream_side
 @requirement("CRES-15", surface="chat")
 def test_usage_is_what_the_provider_reported(judge: Judge, chat_replies: Observation) -> None:
     """A gateway that counts anew bills numbers that nobody can check."""
-    judge.each(chat_replies.where("plain", streamed=False), replies.usage_is_the_upstreams)
+    judge.each(chat_replies.where("plain", streamed=False), reply_tokens.usage_is_the_upstreams)
 
 
 @requirement("CRES-16", surface="chat")
@@ -140,10 +140,10 @@ def test_tool_call_is_complete(judge: Judge, chat_replies: Observation) -> None:
 @requirement("CLA-08", surface="chat")
 def test_low_cap_truncates_with_length(judge: Judge, chat_replies: Observation) -> None:
     """`length` tells the client that there is more to ask for."""
-    judge.each(chat_replies.where("low-cap", role="anthropic", streamed=False), replies.cut_by_cap)
+    judge.each(chat_replies.where("low-cap", role="anthropic", streamed=False), reply_tokens.cut_by_cap)
 
 
 @requirement("CLA-06", surface="chat")
 def test_max_tokens_bounds_the_output(judge: Judge, chat_replies: Observation) -> None:
     """The cap is the caller's only bound on cost."""
-    judge.each(chat_replies.where("low-cap", role="anthropic", streamed=False), replies.within_cap)
+    judge.each(chat_replies.where("low-cap", role="anthropic", streamed=False), reply_tokens.within_cap)

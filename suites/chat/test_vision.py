@@ -1,6 +1,6 @@
 """Pictures in chat completions."""
 
-from weighbridge.checks import errors, replies
+from weighbridge.checks import errors, replies, reply_tokens
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -39,7 +39,7 @@ def test_webp_is_accepted(judge: Judge, chat_vision: Observation) -> None:
 @requirement("VIS-08", surface="chat")
 def test_pictures_count_by_size(judge: Judge, chat_vision: Observation) -> None:
     """The customer pays for pixels, and sees how many."""
-    judge.settle(*replies.pictures_count(chat_vision))
+    judge.settle(*reply_tokens.pictures_count(chat_vision))
 
 
 @requirement("VIS-09", surface="chat")

@@ -1,6 +1,13 @@
 """Credits of tasks: taken at submission, kept for results, given back once for failures."""
 
-from weighbridge.checks import tasks, tasks_credits, tasks_errors
+from weighbridge.checks import (
+    credit_changes,
+    tasks,
+    tasks_balance,
+    tasks_credits,
+    tasks_errors,
+    tasks_refunds,
+)
 from weighbridge.checks.findings import needs, over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -12,8 +19,8 @@ POOR = ("broke", "one-short")
 
 
 def _accepted(observation: Observation, situation: str) -> list[str | None] | Finding:
-    found = tasks_credits.roles(observation, situation)
-    return list(found) if found else tasks_credits.nothing_accepted(observation, situation)
+    found = credit_changes.roles(observation, situation)
+    return list(found) if found else credit_changes.nothing_accepted(observation, situation)
 
 
 @requirement("TBIL-01", surface="tasks")
@@ -36,7 +43,7 @@ def test_debit_is_there_with_the_answer(judge: Judge, task_lifecycles: Observati
 def test_credits_are_whole(judge: Judge, task_lifecycles: Observation) -> None:
     """Clients keep them as integers and would round the money of others."""
     calls = [call for call in task_lifecycles if ":balance:" in call.situation]
-    judge.each(calls, tasks_credits.whole_number)
+    judge.each(calls, tasks_balance.whole_number)
 
 
 @requirement("TBIL-10", surface="tasks")
@@ -51,7 +58,7 @@ def test_completed_task_is_not_refunded(judge: Judge, task_lifecycles: Observati
 def test_polling_is_free(judge: Judge, task_lifecycles: Observation) -> None:
     """Clients poll many times per task as they are told to."""
     found = _accepted(task_lifecycles, "completed")
-    watched = tasks_credits.watched(task_lifecycles, "completed", _roles(found))
+    watched = credit_changes.watched(task_lifecycles, "completed", _roles(found))
     each = [tasks_credits.polls_are_free(task_lifecycles, "completed", role) for role in watched]
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
@@ -61,7 +68,7 @@ def test_price_is_as_declared(judge: Judge, task_lifecycles: Observation) -> Non
     """Callers compute a job's price before they submit it. Only declared prices can be compared."""
     facts = judge.facts
     priced = [role for role in facts.models if facts.models[role] in facts.task_prices]
-    known = [role for role in tasks_credits.roles(task_lifecycles, "completed") if role in priced]
+    known = [role for role in credit_changes.roles(task_lifecycles, "completed") if role in priced]
     each = [
         tasks_credits.costs(task_lifecycles, "completed", role, facts.task_prices[facts.models[role or ""]])
         for role in known
@@ -84,7 +91,7 @@ def test_failed_task_is_refunded(
     """Callers resubmit on failure and would pay for every attempt."""
     found = _accepted(task_failures, "failed")
     each = (
-        tasks_credits.given_back(task_failures, "failed", role, task_lifecycles) for role in _roles(found)
+        tasks_refunds.given_back(task_failures, "failed", role, task_lifecycles) for role in _roles(found)
     )
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
@@ -97,9 +104,9 @@ def test_refund_is_there_when_failed_is_seen(
     findings: list[Finding] = []
     for name in ("failed", "moderated"):
         found = _accepted(task_failures, name)
-        watched = tasks_credits.watched(task_failures, name, _roles(found))
+        watched = credit_changes.watched(task_failures, name, _roles(found))
         findings += [
-            tasks_credits.refunded_when_seen(task_failures, name, role, task_lifecycles) for role in watched
+            tasks_refunds.refunded_when_seen(task_failures, name, role, task_lifecycles) for role in watched
         ]
         findings += [found] if isinstance(found, Finding) else []
     judge.settle(*findings)
@@ -112,7 +119,7 @@ def test_refund_does_not_wait_for_a_poll(
     """A client that crashed or gave up must not lose its credits."""
     seen = task_failure_unpolled
     found = _accepted(seen, "unpolled")
-    each = (tasks_credits.restored(seen, "unpolled", role, task_lifecycles) for role in _roles(found))
+    each = (tasks_refunds.restored(seen, "unpolled", role, task_lifecycles) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
@@ -123,7 +130,7 @@ def test_refund_comes_once(judge: Judge, task_failures: Observation, task_lifecy
     for name in ("failed", "moderated"):
         found = _accepted(task_failures, name)
         findings += [
-            tasks_credits.refunded_once(task_failures, name, role, task_lifecycles) for role in _roles(found)
+            tasks_refunds.refunded_once(task_failures, name, role, task_lifecycles) for role in _roles(found)
         ]
         findings += [found] if isinstance(found, Finding) else []
     judge.settle(*findings)
@@ -135,7 +142,7 @@ def test_refund_equals_the_debit(
 ) -> None:
     """A partial refund is a hidden charge for failures."""
     found = _accepted(task_failures, "failed")
-    each = (tasks_credits.restored(task_failures, "failed", role, task_lifecycles) for role in _roles(found))
+    each = (tasks_refunds.restored(task_failures, "failed", role, task_lifecycles) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
@@ -146,7 +153,7 @@ def test_concurrent_polls_cause_one_refund(
     """Refunds that race pay twice, and only under load."""
     seen = task_failure_race
     found = _accepted(seen, "race")
-    each = (tasks_credits.race_refunded_once(seen, role, task_lifecycles) for role in _roles(found))
+    each = (tasks_refunds.race_refunded_once(seen, role, task_lifecycles) for role in _roles(found))
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 
@@ -158,8 +165,8 @@ def test_failures_cost_nothing(
     findings: list[Finding] = []
     for name in FAILURES:
         tried = [call.role for call in task_failures.where(name)]
-        each = [tasks_credits.failure_is_free(task_failures, name, role, task_lifecycles) for role in tried]
-        findings += each or [tasks_credits.nothing_accepted(task_failures, name)]
+        each = [tasks_refunds.failure_is_free(task_failures, name, role, task_lifecycles) for role in tried]
+        findings += each or [credit_changes.nothing_accepted(task_failures, name)]
     judge.settle(*findings)
 
 
@@ -206,7 +213,7 @@ def test_resubmission_is_a_new_charge(
     judge: Judge, task_resubmission: Observation, task_lifecycles: Observation
 ) -> None:
     """It is the documented recovery path, and its books must stay straight."""
-    price = tasks_credits.price_of(judge.facts, task_lifecycles, "image")
+    price = credit_changes.price_of(judge.facts, task_lifecycles, "image")
     judge.settle(
         *over(task_resubmission, ("resubmitted",), tasks.accepted),
         tasks_credits.charged_for_each(task_resubmission, "resubmitted", price),

@@ -1,6 +1,6 @@
 """Requests that nobody tried by hand: documented members combined, and the same with one thing wrong in them."""
 
-from weighbridge.checks import billing, combinations, errors, posts
+from weighbridge.checks import combinations, errors, failure_billing, posts
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.probes.chat_combinations import VIOLATIONS
@@ -125,4 +125,6 @@ def test_no_wrong_combination_reaches_a_provider(judge: Judge, chat_combinations
 @requirement("CREQ-23", surface="chat", generated=True, widens=True)
 def test_wrong_combinations_cost_nothing(judge: Judge, chat_combinations: Observation) -> None:
     """A 400 is not charged."""
-    judge.settle(billing.refusals_cost_nothing(chat_combinations, judge.facts, "combined", tuple(VIOLATIONS)))
+    judge.settle(
+        failure_billing.refusals_cost_nothing(chat_combinations, judge.facts, "combined", tuple(VIOLATIONS))
+    )

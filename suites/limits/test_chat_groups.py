@@ -1,6 +1,6 @@
 """Token groups on the chat surface: routing and rate limit."""
 
-from weighbridge.checks import billing, limits
+from weighbridge.checks import failure_billing, limits
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -53,5 +53,5 @@ def test_429_costs_nothing_and_reaches_nobody(judge: Judge, chat_group_limit: Ob
     """A refused call is neither sent nor billed."""
     judge.settle(
         *limits.limited_call_reaches_no_provider(chat_group_limit),
-        *billing.burst_charged_only_served(chat_group_limit, judge.facts),
+        *failure_billing.burst_charged_only_served(chat_group_limit, judge.facts),
     )

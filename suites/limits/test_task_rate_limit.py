@@ -1,6 +1,6 @@
 """The rate limit of the task gateway: ten requests per second and user."""
 
-from weighbridge.checks import tasks_credits, tasks_errors, tasks_limits
+from weighbridge.checks import credit_changes, tasks_errors, tasks_limits
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
 
@@ -92,7 +92,7 @@ def test_rate_limited_submission_leaves_no_trace(
     judge: Judge, task_submit_burst: Observation, task_lifecycles: Observation
 ) -> None:
     """The client will repeat it and must not pay twice."""
-    price = tasks_credits.price_of(judge.facts, task_lifecycles, "image")
+    price = credit_changes.price_of(judge.facts, task_lifecycles, "image")
     judge.settle(*tasks_limits.leaves_no_trace(task_submit_burst, price))
 
 

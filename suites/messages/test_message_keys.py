@@ -1,6 +1,6 @@
 """Keys on POST /v1/messages: which are accepted, in which header, and what a refused one may not do."""
 
-from weighbridge.checks import billing, errors, message_errors, replies
+from weighbridge.checks import errors, failure_billing, message_errors, replies
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -61,7 +61,7 @@ def test_refused_key_reaches_no_provider(judge: Judge, message_bad_keys: Observa
 @requirement("AUTH-12", surface="messages")
 def test_refused_key_is_not_charged(judge: Judge, message_bad_keys: Observation) -> None:
     """An owner cannot dispute what a stranger's wrong key cost."""
-    judge.settle(billing.refusals_cost_nothing(message_bad_keys, judge.facts, "bad-keys", STRANGERS))
+    judge.settle(failure_billing.refusals_cost_nothing(message_bad_keys, judge.facts, "bad-keys", STRANGERS))
 
 
 @requirement("PRAC-06", surface="messages")

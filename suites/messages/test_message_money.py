@@ -1,6 +1,6 @@
 """Money on POST /v1/messages: charges against the price of the four counters, and what must cost nothing."""
 
-from weighbridge.checks import billing, message_errors
+from weighbridge.checks import failure_billing, message_errors
 from weighbridge.checks import message_billing as money
 from weighbridge.evidence import Observation
 from weighbridge.probes.message_upstream import FAILURES
@@ -77,10 +77,10 @@ def test_a_refused_request_is_free(
     judge.settle(
         *message_errors.observable(
             [
-                billing.refusals_cost_nothing(
+                failure_billing.refusals_cost_nothing(
                     message_bad_requests, judge.facts, "bad-requests", shapes, whole=True
                 ),
-                billing.refusals_cost_nothing(message_broke, judge.facts, "broke", ("broke",)),
+                failure_billing.refusals_cost_nothing(message_broke, judge.facts, "broke", ("broke",)),
             ]
         )
     )

@@ -1,6 +1,6 @@
 """The Idempotency-Key header: accepted, and without any effect."""
 
-from weighbridge.checks import tasks, tasks_credits
+from weighbridge.checks import credit_changes, tasks, tasks_credits
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.suite import Judge, requirement
@@ -23,7 +23,7 @@ def test_both_submissions_are_charged(
     judge: Judge, task_idempotency: Observation, task_lifecycles: Observation
 ) -> None:
     """One charge per POST is the documented behaviour, and budgets are planned on it."""
-    price = tasks_credits.price_of(judge.facts, task_lifecycles, "image")
+    price = credit_changes.price_of(judge.facts, task_lifecycles, "image")
     judge.settle(tasks_credits.charged_for_each(task_idempotency, "same-key", price))
 
 

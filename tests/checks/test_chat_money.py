@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.checks.chat_evidence import DONE, FINISH, MODEL, ROLE, call, post, reading, stream
-from weighbridge.checks import billing, limits, rounding
+from weighbridge.checks import billing, failure_billing, limits, rounding
 from weighbridge.checks.books import State, ledger_findings, state_of
 from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.money import pico_per_token
@@ -106,14 +106,14 @@ def test_the_band_between_the_readings_is_reported(factor: int, word: str) -> No
 def test_a_charge_for_a_failure_is_caught() -> None:
     for charged, outcome in ((1, Outcome.BROKEN), (0, Outcome.MET)):
         seen = _observed(PLAIN, charged, situation="upstream-500", status=500)
-        (finding,) = billing.charged_nothing_if_failed(seen, FACTS, "upstream-500")
+        (finding,) = failure_billing.charged_nothing_if_failed(seen, FACTS, "upstream-500")
         assert finding.outcome is outcome
 
 
 def test_a_call_that_was_served_after_all_is_no_failed_call() -> None:
     for charged in (PRICE, 0):
         seen = _observed(PLAIN, charged, situation="upstream-500")
-        (finding,) = billing.charged_nothing_if_failed(seen, FACTS, "upstream-500")
+        (finding,) = failure_billing.charged_nothing_if_failed(seen, FACTS, "upstream-500")
         assert finding.outcome is Outcome.NOT_VERIFIED
         assert finding.inside_scope
 
@@ -147,8 +147,8 @@ def test_a_stream_failed_unless_it_ended_as_its_surface_ends_one(
     surface: str, body: str, failed: bool
 ) -> None:
     seen = replace(stream(body, scenario=PLAIN), surface=surface)
-    assert billing.failed(seen) is failed
-    assert billing.failed(replace(seen, exchange=replace(seen.exchange, ending=Ending.RESET)))
+    assert failure_billing.failed(seen) is failed
+    assert failure_billing.failed(replace(seen, exchange=replace(seen.exchange, ending=Ending.RESET)))
 
 
 def test_a_call_that_its_provider_refused_proves_nothing_about_a_broken_one() -> None:
@@ -156,7 +156,7 @@ def test_a_call_that_its_provider_refused_proves_nothing_about_a_broken_one() ->
     for status, outcome in ((400, Outcome.NOT_VERIFIED), (200, Outcome.MET), (None, Outcome.MET)):
         seen = _observed(PLAIN, 0)
         calls = tuple(replace(item, upstream=(post(status=status),)) for item in seen.calls)
-        found = billing.at_most_the_price(replace(seen, calls=calls), COARSE, "charge")
+        found = failure_billing.at_most_the_price(replace(seen, calls=calls), COARSE, "charge")
         assert [finding.outcome for finding in found] == [outcome]
 
 
@@ -199,15 +199,22 @@ def _band(charged: int, facts: RunFacts) -> Finding:
 
 
 def _refusals(charged: int, facts: RunFacts) -> Finding:
-    return billing.refusals_cost_nothing(_served(charged, refused=1), facts, "group-burst", ("group-burst",))
+    return failure_billing.refusals_cost_nothing(
+        _served(charged, refused=1), facts, "group-burst", ("group-burst",)
+    )
 
 
 MONEY_RULES: list[tuple[Callable[[int, RunFacts], Finding], int]] = [
     (lambda c, f: billing.charged_the_price(_observed(PLAIN, c), f, "charge")[0], PRICE),
-    (lambda c, f: billing.billed_once(_repeated(c), f, "charge")[0], PRICE),
-    (lambda c, f: billing.burst_charged_only_served(_served(c, refused=1), f)[0], PRICE),
-    (lambda c, f: billing.at_most_the_price(_observed(PLAIN, c), f, "charge")[0], PRICE),
-    (lambda c, f: billing.charged_nothing_if_failed(_observed(PLAIN, c, status=500), f, "charge")[0], 0),
+    (lambda c, f: failure_billing.billed_once(_repeated(c), f, "charge")[0], PRICE),
+    (lambda c, f: failure_billing.burst_charged_only_served(_served(c, refused=1), f)[0], PRICE),
+    (lambda c, f: failure_billing.at_most_the_price(_observed(PLAIN, c), f, "charge")[0], PRICE),
+    (
+        lambda c, f: failure_billing.charged_nothing_if_failed(_observed(PLAIN, c, status=500), f, "charge")[
+            0
+        ],
+        0,
+    ),
     (_written, WRITTEN),
     (_band, BAND),
     (_band, 2 * BAND),
@@ -243,7 +250,7 @@ def test_written_tokens_at_the_input_rate_are_told_within_the_resolution() -> No
 
 def test_a_burst_without_a_429_says_nothing_about_refused_calls() -> None:
     calm = _served(PRICE)
-    assert billing.burst_charged_only_served(calm, FACTS)[0].outcome is Outcome.NOT_VERIFIED
+    assert failure_billing.burst_charged_only_served(calm, FACTS)[0].outcome is Outcome.NOT_VERIFIED
     assert limits.limited_call_reaches_no_provider(calm)[0].outcome is Outcome.NOT_VERIFIED
     met = _served(PRICE, refused=1)
     assert limits.limited_call_reaches_no_provider(met)[0].outcome is Outcome.MET

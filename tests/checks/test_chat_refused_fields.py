@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.checks.chat_evidence import call, post
-from weighbridge.checks import posts, replies
+from weighbridge.checks import posts, replies, reply_tokens
 from weighbridge.verdict import Outcome
 
 ERROR = {"error": {"message": "unsupported", "type": "invalid_request_error", "code": "400"}}
@@ -45,10 +45,10 @@ def test_choices_are_counted_where_n_was_asked_for() -> None:
 def test_a_cap_counts_only_where_the_upstream_got_it() -> None:
     body = {"max_tokens": 128_001}
     passed_on = call({}, request=body, upstream=(post(body=body),))
-    assert replies.refused_or_capped(passed_on).outcome is Outcome.BROKEN
+    assert reply_tokens.refused_or_capped(passed_on).outcome is Outcome.BROKEN
     capped = call({}, request=body, upstream=(post(body={"max_tokens": 128_000}),))
-    assert replies.refused_or_capped(capped).outcome is Outcome.ALTERNATIVE
+    assert reply_tokens.refused_or_capped(capped).outcome is Outcome.ALTERNATIVE
     unseen = call({}, request=body, upstream=None)
-    assert replies.refused_or_capped(unseen).outcome is Outcome.ALTERNATIVE
-    assert replies.refused_or_capped(call(ERROR, status=400, request=body)).outcome is Outcome.MET
-    assert replies.refused_or_capped(call(ERROR, status=500, request=body)).outcome is Outcome.BROKEN
+    assert reply_tokens.refused_or_capped(unseen).outcome is Outcome.ALTERNATIVE
+    assert reply_tokens.refused_or_capped(call(ERROR, status=400, request=body)).outcome is Outcome.MET
+    assert reply_tokens.refused_or_capped(call(ERROR, status=500, request=body)).outcome is Outcome.BROKEN

@@ -9,7 +9,15 @@ import pytest
 
 from tests.checks.chat_evidence import GOOD, MODEL, TEXT, call, post, reading, stream
 from weighbridge.bait import UNKNOWN_KEY, UPSTREAM_SECRET
-from weighbridge.checks import billing, errors, limits, message_upstream, posts, replies
+from weighbridge.checks import (
+    errors,
+    failure_billing,
+    limits,
+    message_upstream,
+    posts,
+    replies,
+    reply_tokens,
+)
 from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.scenario import Scenario
 from weighbridge.suite import Rule
@@ -49,9 +57,9 @@ RULES: dict[str, Rule] = {
     "choices": replies.has_choices,
     "assistant": replies.speaks_as_assistant,
     "finish": replies.finish_is_known,
-    "usage": replies.counts_tokens,
-    "total": replies.totals_add_up,
-    "upstream usage": replies.usage_is_the_upstreams,
+    "usage": reply_tokens.counts_tokens,
+    "total": reply_tokens.totals_add_up,
+    "upstream usage": reply_tokens.usage_is_the_upstreams,
     "text": replies.text_is_the_upstreams,
     "one body": replies.not_streamed,
 }
@@ -150,9 +158,9 @@ def test_a_strangers_model_that_calls_no_tool_is_not_accused() -> None:
 def test_cached_tokens_must_lie_within_the_prompt() -> None:
     good = _reply(usage=_usage(prompt_tokens_details={"cached_tokens": 12}))
     wrong = _reply(usage=_usage(prompt_tokens_details={"cached_tokens": 13}))
-    assert replies.cached_within_prompt(call(good)).outcome is Outcome.MET
-    assert replies.cached_within_prompt(call(wrong)).outcome is Outcome.BROKEN
-    assert replies.cached_within_prompt(call(_reply())).outcome is Outcome.NOT_APPLICABLE
+    assert reply_tokens.cached_within_prompt(call(good)).outcome is Outcome.MET
+    assert reply_tokens.cached_within_prompt(call(wrong)).outcome is Outcome.BROKEN
+    assert reply_tokens.cached_within_prompt(call(_reply())).outcome is Outcome.NOT_APPLICABLE
 
 
 # ------------------------------------------------------------------ errors
@@ -284,7 +292,7 @@ FACTS = RunFacts(rates={MODEL: {"input": 5_000_000, "output": 30_000_000}})
 
 def _refusals(*calls: Call, gone: int = 0) -> Finding:
     readings = (reading(100, "before", label="bad"), reading(100 - gone, "after", label="bad"))
-    return billing.refusals_cost_nothing(Observation("p", calls, readings), FACTS, "bad", ("plain",))
+    return failure_billing.refusals_cost_nothing(Observation("p", calls, readings), FACTS, "bad", ("plain",))
 
 
 def test_refused_calls_must_not_move_the_balance() -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.checks.tasks_evidence import balance, call, credited, document, poll, provider, reading, refusal
-from weighbridge.checks import tasks_credits
-from weighbridge.checks.tasks_credits import Change
+from weighbridge.checks import credit_changes, tasks_balance, tasks_credits, tasks_refunds
+from weighbridge.checks.credit_changes import Change
 from weighbridge.evidence import Observation, RunFacts
 from weighbridge.verdict import Finding, Outcome
 
@@ -32,25 +32,25 @@ STILL = dict.fromkeys(DONE, 1000)
         (tasks_credits.not_refunded, DONE, Outcome.MET),
         (tasks_credits.not_refunded, DONE | {"final": 1000}, Outcome.BROKEN),
         (tasks_credits.not_refunded, DONE | {"final": 980}, Outcome.BROKEN),
-        (tasks_credits.given_back, BACK, Outcome.MET),
-        (tasks_credits.given_back, BACK | {"submitted": 1000}, Outcome.NOT_VERIFIED),
-        (tasks_credits.given_back, BACK | {"final": 960}, Outcome.BROKEN),
-        (tasks_credits.refunded_when_seen, BACK, Outcome.MET),
-        (tasks_credits.refunded_when_seen, BACK | {"seen": 960}, Outcome.BROKEN),
-        (tasks_credits.refunded_once, BACK, Outcome.MET),
-        (tasks_credits.refunded_once, BACK | {"final": 960}, Outcome.MET),
-        (tasks_credits.refunded_once, BACK | {"final": 1040}, Outcome.BROKEN),
-        (tasks_credits.restored, BACK, Outcome.MET),
-        (tasks_credits.restored, BACK | {"final": 1040}, Outcome.BROKEN),
-        (tasks_credits.restored, BACK | {"final": 980}, Outcome.BROKEN),
-        (tasks_credits.given_back, STILL, Outcome.NOT_VERIFIED),
-        (tasks_credits.refunded_when_seen, STILL, Outcome.NOT_VERIFIED),
-        (tasks_credits.refunded_once, STILL, Outcome.NOT_VERIFIED),
-        (tasks_credits.restored, STILL, Outcome.NOT_VERIFIED),
-        (tasks_credits.refunded_once, STILL | {"final": 1040}, Outcome.BROKEN),
-        (tasks_credits.failure_is_free, STILL, Outcome.NOT_VERIFIED),
-        (tasks_credits.failure_is_free, BACK, Outcome.MET),
-        (tasks_credits.failure_is_free, BACK | {"final": 980}, Outcome.BROKEN),
+        (tasks_refunds.given_back, BACK, Outcome.MET),
+        (tasks_refunds.given_back, BACK | {"submitted": 1000}, Outcome.NOT_VERIFIED),
+        (tasks_refunds.given_back, BACK | {"final": 960}, Outcome.BROKEN),
+        (tasks_refunds.refunded_when_seen, BACK, Outcome.MET),
+        (tasks_refunds.refunded_when_seen, BACK | {"seen": 960}, Outcome.BROKEN),
+        (tasks_refunds.refunded_once, BACK, Outcome.MET),
+        (tasks_refunds.refunded_once, BACK | {"final": 960}, Outcome.MET),
+        (tasks_refunds.refunded_once, BACK | {"final": 1040}, Outcome.BROKEN),
+        (tasks_refunds.restored, BACK, Outcome.MET),
+        (tasks_refunds.restored, BACK | {"final": 1040}, Outcome.BROKEN),
+        (tasks_refunds.restored, BACK | {"final": 980}, Outcome.BROKEN),
+        (tasks_refunds.given_back, STILL, Outcome.NOT_VERIFIED),
+        (tasks_refunds.refunded_when_seen, STILL, Outcome.NOT_VERIFIED),
+        (tasks_refunds.refunded_once, STILL, Outcome.NOT_VERIFIED),
+        (tasks_refunds.restored, STILL, Outcome.NOT_VERIFIED),
+        (tasks_refunds.refunded_once, STILL | {"final": 1040}, Outcome.BROKEN),
+        (tasks_refunds.failure_is_free, STILL, Outcome.NOT_VERIFIED),
+        (tasks_refunds.failure_is_free, BACK, Outcome.MET),
+        (tasks_refunds.failure_is_free, BACK | {"final": 980}, Outcome.BROKEN),
     ],
 )
 def test_rule_about_credits(rule: CreditRule, moments: dict[str, int], outcome: Outcome) -> None:
@@ -61,9 +61,9 @@ def test_rule_about_credits(rule: CreditRule, moments: dict[str, int], outcome: 
     "rule",
     [
         tasks_credits.debited,
-        tasks_credits.restored,
-        tasks_credits.refunded_when_seen,
-        tasks_credits.given_back,
+        tasks_refunds.restored,
+        tasks_refunds.refunded_when_seen,
+        tasks_refunds.given_back,
     ],
 )
 def test_nothing_is_concluded_without_a_balance(rule: CreditRule) -> None:
@@ -75,7 +75,7 @@ def test_nothing_is_concluded_without_a_balance(rule: CreditRule) -> None:
 def test_balance_that_could_not_be_read_is_no_verdict_but_within_scope() -> None:
     broken = replace(refusal(500, 60099), situation="completed:balance:final")
     seen = Observation("p", (balance(1000, "before"), broken))
-    finding = tasks_credits.restored(seen, "completed", "image")
+    finding = tasks_refunds.restored(seen, "completed", "image")
     assert finding.outcome is Outcome.NOT_VERIFIED
     assert finding.inside_scope
 
@@ -83,8 +83,8 @@ def test_balance_that_could_not_be_read_is_no_verdict_but_within_scope() -> None
 def test_readings_of_the_hook_and_of_the_api_are_never_mixed() -> None:
     readings = (reading("completed/image", "before", 5000), reading("completed/image", "final", 4960))
     seen = replace(credited(before=1000, submitted=960, final=960), readings=readings)
-    assert tasks_credits.change(seen, "completed", "image", "before", "final") == Change(40, ())
-    at_once = tasks_credits.change(seen, "completed", "image", "before", "submitted")
+    assert credit_changes.change(seen, "completed", "image", "before", "final") == Change(40, ())
+    at_once = credit_changes.change(seen, "completed", "image", "before", "submitted")
     assert isinstance(at_once, Change)
     assert at_once.taken == 40
 
@@ -92,7 +92,7 @@ def test_readings_of_the_hook_and_of_the_api_are_never_mixed() -> None:
 def test_refund_at_first_sight_is_read_through_the_api_alone() -> None:
     readings = tuple(reading("completed/image", moment, 1000) for moment in ("before", "seen"))
     seen = replace(credited(before=1000, seen=960), readings=readings)
-    assert tasks_credits.refunded_when_seen(seen, "completed", "image").outcome is Outcome.BROKEN
+    assert tasks_refunds.refunded_when_seen(seen, "completed", "image").outcome is Outcome.BROKEN
 
 
 def test_price_is_compared_where_it_is_declared() -> None:
@@ -104,9 +104,9 @@ def test_price_is_compared_where_it_is_declared() -> None:
 
 def test_price_is_the_declared_one_or_what_a_plain_task_cost() -> None:
     declared = RunFacts(models={"image": "m"}, task_prices={"m": 55})
-    assert tasks_credits.price_of(declared, credited(**DONE), "image") == 55
-    assert tasks_credits.price_of(RunFacts(), credited(**DONE), "image") == 40
-    assert tasks_credits.price_of(RunFacts(), Observation("p"), "image") is None
+    assert credit_changes.price_of(declared, credited(**DONE), "image") == 55
+    assert credit_changes.price_of(RunFacts(), credited(**DONE), "image") == 40
+    assert credit_changes.price_of(RunFacts(), Observation("p"), "image") is None
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def _race(final: int, served: int) -> Observation:
 
 def test_double_refund_in_a_race_is_caught() -> None:
     plain = credited(**DONE)
-    assert tasks_credits.race_refunded_once(_race(1000, 50), "image", plain).outcome is Outcome.MET
-    assert tasks_credits.race_refunded_once(_race(1040, 50), "image", plain).outcome is Outcome.BROKEN
+    assert tasks_refunds.race_refunded_once(_race(1000, 50), "image", plain).outcome is Outcome.MET
+    assert tasks_refunds.race_refunded_once(_race(1040, 50), "image", plain).outcome is Outcome.BROKEN
 
 
 @pytest.mark.parametrize("others", [(), (credited(**STILL),), (Observation("p"),)])
 def test_race_proves_nothing_where_no_task_was_ever_charged(others: tuple[Observation, ...]) -> None:
-    finding = tasks_credits.race_refunded_once(_race(1000, 50), "image", *others)
+    finding = tasks_refunds.race_refunded_once(_race(1000, 50), "image", *others)
     assert finding.outcome is Outcome.NOT_VERIFIED
     assert "no debit was seen" in finding.observed
 
@@ -142,9 +142,9 @@ def test_race_proves_nothing_where_no_task_was_ever_charged(others: tuple[Observ
 def test_debit_of_another_task_of_the_role_shows_that_there_was_one_to_refund() -> None:
     fast, other = credited("fast", **STILL), credited("failed", **BACK)
     both = Observation("p", (*fast.calls, *other.calls))
-    assert tasks_credits.restored(both, "fast", "image").outcome is Outcome.MET
+    assert tasks_refunds.restored(both, "fast", "image").outcome is Outcome.MET
     foreign = Observation("p", (*fast.calls, *(replace(c, role="video") for c in other.calls)))
-    assert tasks_credits.restored(foreign, "fast", "image").outcome is Outcome.NOT_VERIFIED
+    assert tasks_refunds.restored(foreign, "fast", "image").outcome is Outcome.NOT_VERIFIED
 
 
 def test_failed_submission_that_was_refused_needs_no_debit_to_be_free() -> None:
@@ -154,11 +154,11 @@ def test_failed_submission_that_was_refused_needs_no_debit_to_be_free() -> None:
             balance(final, "final", situation="moderated"),
         )
         seen = Observation("p", (refusal(400, 80006, "moderated"), *reads))
-        assert tasks_credits.failure_is_free(seen, "moderated", "image").outcome is outcome
+        assert tasks_refunds.failure_is_free(seen, "moderated", "image").outcome is outcome
 
 
 def test_few_served_polls_are_no_race() -> None:
-    assert tasks_credits.race_refunded_once(_race(1000, 3), "image").outcome is Outcome.NOT_VERIFIED
+    assert tasks_refunds.race_refunded_once(_race(1000, 3), "image").outcome is Outcome.NOT_VERIFIED
 
 
 @pytest.mark.parametrize(
@@ -185,20 +185,20 @@ def test_negative_balance_is_caught() -> None:
 
 
 def test_balance_is_one_whole_number() -> None:
-    assert tasks_credits.whole_credits(balance(7, "before")).outcome is Outcome.MET
+    assert tasks_balance.whole_credits(balance(7, "before")).outcome is Outcome.MET
     for odd in (7.5, "7", None, True):
-        assert tasks_credits.whole_credits(balance(odd, "before")).outcome is Outcome.BROKEN
-    assert tasks_credits.whole_number(balance(7.5, "before")).outcome is Outcome.BROKEN
-    assert tasks_credits.whole_number(refusal(429, 50001)).outcome is Outcome.NOT_APPLICABLE
+        assert tasks_balance.whole_credits(balance(odd, "before")).outcome is Outcome.BROKEN
+    assert tasks_balance.whole_number(balance(7.5, "before")).outcome is Outcome.BROKEN
+    assert tasks_balance.whole_number(refusal(429, 50001)).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_second_key_must_show_the_same_balance() -> None:
     first = balance(500, "final", situation="balance", role=None)
     for amount, outcome in ((500, Outcome.MET), (0, Outcome.BROKEN)):
         second = balance(amount, "second-key", situation="balance", role=None)
-        assert tasks_credits.same_through_second_key(Observation("p", (first, second))).outcome is outcome
+        assert tasks_balance.same_through_second_key(Observation("p", (first, second))).outcome is outcome
     lacking = Observation("p", (first,), missing=(("balance:second-key", "second_key"),))
-    assert tasks_credits.same_through_second_key(lacking).missing == "second_key"
+    assert tasks_balance.same_through_second_key(lacking).missing == "second_key"
 
 
 def _workspaces(chat: tuple[int, int, int], tasks: tuple[int, int, int]) -> Observation:
@@ -220,7 +220,7 @@ def _workspaces(chat: tuple[int, int, int], tasks: tuple[int, int, int]) -> Obse
 def test_workspaces_must_not_share_a_balance(
     chat: tuple[int, int, int], tasks: tuple[int, int, int], outcomes: list[Outcome]
 ) -> None:
-    found = tasks_credits.workspaces_apart(_workspaces(chat, tasks))
+    found = tasks_balance.workspaces_apart(_workspaces(chat, tasks))
     assert [finding.outcome for finding in found] == outcomes
 
 
@@ -232,7 +232,7 @@ def test_refusal_whose_debit_stays_is_caught() -> None:
 
 def test_why_nothing_was_accepted_is_said() -> None:
     refused = Observation("p", (refusal(402, 30001, "completed", upstream=[provider("submit")]),))
-    assert tasks_credits.roles(refused, "completed") == ()
-    assert "402" in tasks_credits.nothing_accepted(refused, "completed").observed
+    assert credit_changes.roles(refused, "completed") == ()
+    assert "402" in credit_changes.nothing_accepted(refused, "completed").observed
     absent = Observation("p", missing=(("completed", "models.image"),))
-    assert tasks_credits.nothing_accepted(absent, "completed").missing == "models.image"
+    assert credit_changes.nothing_accepted(absent, "completed").missing == "models.image"

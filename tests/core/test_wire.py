@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from weighbridge.evidence import Ending, Exchange, Request
-from weighbridge.wire import Leave, Limits, Timeouts, exchange
+from weighbridge.response_reader import Limits
+from weighbridge.wire import Leave, Timeouts, exchange
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 QUICK = Timeouts(connect=2, first_byte=2, total=2)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import accumulate, pairwise
 
-from weighbridge.checks.billing import usage_of
+from weighbridge.checks.charges import usage_of
 from weighbridge.checks.findings import needs
 from weighbridge.checks.rounding import allowance
 from weighbridge.checks.transcripts import read

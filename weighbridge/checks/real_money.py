@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from weighbridge.checks import message_events, transcripts
-from weighbridge.checks.billing import Case, cases, charge_finding, unseen_charge
+from weighbridge.checks.charges import Case, cases, charge_finding, unseen_charge
 from weighbridge.checks.findings import is_int, member, needs
 from weighbridge.evidence import Call, Observation, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, LONG_CONTEXT_BINARY, Usage, price

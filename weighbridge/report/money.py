@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from weighbridge.checks.billing import cases, expected_price
+from weighbridge.checks.charges import cases, expected_price
 from weighbridge.engine import Evidence
 from weighbridge.evidence import Call, Observation, Reading, RunFacts
 from weighbridge.verdict import Finding

@@ -1,0 +1,207 @@
+"""Rules about money on the chat surfaces for calls that brought no whole answer: refused, broken, repeated, left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from weighbridge.checks import aimlapi_streams, message_events, transcripts
+from weighbridge.checks.charges import Case, case_finding, cases, expected_price, explained, unseen_charge
+from weighbridge.checks.findings import is_int, member, needs, outcome_of
+from weighbridge.checks.limits import unless_limited
+from weighbridge.checks.rounding import allowance, same
+from weighbridge.evidence import Call, Observation, RunFacts
+from weighbridge.money import Usage, price, usd
+from weighbridge.verdict import Finding, Outcome
+
+
+def failed(call: Call) -> bool:
+    """Whether the caller holds no whole answer: no success, or a stream without its normal ending."""
+    response = call.exchange.response
+    if not call.exchange.ok or response is None:
+        return True
+    if not call.streamed or response.json is not None:
+        return False
+    if call.surface == "messages":
+        message = message_events.read(call)
+        return bool(message.errors) or not message.of("message_stop")
+    stream = transcripts.read(call)
+    if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.events):
+        return True
+    return bool(stream.errors) or not stream.finishes
+
+
+def charged_nothing_if_failed(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """Calls that failed cost nothing; a call that was served after all may have its price and is not judged."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        served = next((call for call in case.calls if not failed(call)), None)
+        if served is not None:
+            findings.append(
+                Finding(
+                    Outcome.NOT_VERIFIED,
+                    observed=f"the call did not fail: {outcome_of(served)} ({case.label})",
+                    evidence=case.evidence,
+                    inside_scope=True,
+                )
+            )
+            continue
+        findings.append(
+            case_finding(
+                case,
+                same(case.charged, 0, facts, case.surface),
+                "a failed call is charged nothing",
+                f"{usd(case.charged)} charged",
+            )
+        )
+    return findings
+
+
+def refusals_cost_nothing(
+    observation: Observation, facts: RunFacts, label: str, names: tuple[str, ...], *, whole: bool = False
+) -> Finding:
+    """One account over several calls that should be refused: it paid for those that were served, and no more.
+
+    Args:
+        observation: calls and the readings `before` and `after` under the label.
+        facts: the rate card, for calls that were served against expectation.
+        label: of the readings.
+        names: situations of the account that should be refused.
+        whole: all calls of the observation were made by this account, also those of other situations.
+    """
+    before, after = observation.money(label, "before"), observation.money(label, "after")
+    if before is None or after is None:
+        return needs("balance")
+    refused = [call for call in observation.where(*names) if (call.exchange.status or 0) >= 400]
+    if not refused:
+        return Finding(Outcome.NOT_VERIFIED, observed="no call was refused", inside_scope=True)
+    due = _due_for_served(observation.calls if whole else observation.where(*names), facts)
+    if isinstance(due, Finding):
+        return due
+    moved = before.amount - after.amount
+    return Finding(
+        Outcome.MET if same(moved, due, facts, refused[0].surface) else Outcome.BROKEN,
+        "refused calls change no balance",
+        f"{usd(moved - due)} charged beyond the served calls, over {len(refused)} refused calls",
+        tuple(call.id for call in refused[:5]),
+    )
+
+
+def _due_for_served(calls: Iterable[Call], facts: RunFacts) -> int | Finding:
+    """What the served ones among these calls should have cost, by the usage that they report."""
+    total = 0
+    for call in calls:
+        if call.exchange.status is None or call.exchange.status >= 400:
+            continue
+        card = facts.rates.get(call.model or "")
+        usage = member(call.exchange.json, "usage")
+        counts = (
+            member(usage, "prompt_tokens") or member(usage, "input_tokens"),
+            member(usage, "completion_tokens") or member(usage, "output_tokens"),
+        )
+        if card is None or not all(is_int(count) for count in counts):
+            return needs("rates")
+        total += price(Usage(*counts), card, long_context=False)
+    return total
+
+
+def billed_once(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """A failed call and its successful repetition together cost the price of one."""
+    repeated = dict.fromkeys(call.role for call in observation.where(f"{name}:second"))
+    found = [cases(observation, name, role, last="repeated") for role in repeated]
+    missing = [item for item in found or [cases(observation, name)] if isinstance(item, Finding)]
+    if missing:
+        return missing
+    findings = []
+    for case in (case for item in found if not isinstance(item, Finding) for case in item):
+        second = observation.where(f"{name}:second", role=case.calls[0].role)
+        if not second or not second[0].exchange.ok:
+            findings.append(
+                Finding(
+                    Outcome.NOT_VERIFIED,
+                    observed=f"the repetition was not served ({case.label})",
+                    inside_scope=True,
+                )
+            )
+            continue
+        expected = expected_price(Case(case.label, second, 0), facts)
+        if isinstance(expected, Finding):
+            findings.append(expected)
+            continue
+        findings.append(
+            unseen_charge(case, expected, facts)
+            or case_finding(
+                case,
+                same(case.charged, expected, facts, case.surface),
+                f"failed call and repetition cost {usd(expected)} together",
+                f"{usd(case.charged)}{explained(case, expected)}",
+            )
+        )
+    return findings
+
+
+def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list[Finding]:
+    """Over a burst that met 429s, the account paid for the served calls and for nothing else."""
+    blocked = unless_limited(observation)
+    if blocked is not None:
+        return [blocked]
+    before, after = observation.money("group-burst", "before"), observation.money("group-burst", "after")
+    if before is None or after is None:
+        return [needs("balance")]
+    calls = observation.where("group-burst", "group-other", "group-recovered")
+    total = _due_for_served(calls, facts)
+    if isinstance(total, Finding):
+        return [total]
+    refused = tuple(call for call in calls if call.exchange.status == 429)[:3]
+    case = Case("group-burst", refused, before.amount - after.amount)
+    return [
+        unseen_charge(case, total, facts)
+        or case_finding(
+            case,
+            same(case.charged, total, facts, case.surface),
+            f"only served calls are charged: {usd(total)}",
+            f"{usd(case.charged)} charged",
+        )
+    ]
+
+
+def _unbegun(case: Case) -> Finding | None:
+    """Nothing was there to be charged: no provider began to answer, so that no charge proves nothing."""
+    statuses = [post.status for call in case.calls for post in call.upstream or () if post.is_model_call]
+    if not statuses or any(status is None or status < 400 for status in statuses):
+        return None
+    return Finding(
+        Outcome.NOT_VERIFIED,
+        observed=f"the provider refused the call with {statuses[0]} ({case.label})",
+        evidence=case.evidence,
+        inside_scope=True,
+    )
+
+
+def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
+    """A client that left is charged between nothing and the whole price, once."""
+    found = cases(observation, name)
+    if isinstance(found, Finding):
+        return [found]
+    findings = []
+    for case in found:
+        unbegun = _unbegun(case)
+        if unbegun is not None:
+            findings.append(unbegun)
+            continue
+        expected = expected_price(case, facts)
+        step = allowance(facts, case.surface)
+        findings.append(
+            expected
+            if isinstance(expected, Finding)
+            else unseen_charge(case, expected, facts)
+            or case_finding(
+                case,
+                -step < case.charged < expected + step,
+                f"at most {usd(expected)}",
+                f"{usd(case.charged)} charged",
+            )
+        )
+    return findings
