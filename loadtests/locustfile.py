@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import inspect
 import json
 import os
 import signal
@@ -112,6 +113,8 @@ class Load:
     # ---------------------------------------------------------------- from begin to end
     def _start(self, **_: Any) -> None:
         # What exists by now stays for the whole run; the collector need not look at it again and again.
+        # locust asks who stops it, and the first such question reads the sources of all frames: 50 ms without a read.
+        inspect.stack()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*RARELY)

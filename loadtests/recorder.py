@@ -88,7 +88,7 @@ class Recorder:
         self._sample = sample
         self._keep_failed = keep_failed
         self._slice_s = slice_s
-        self._kept: Counter[str] = Counter()
+        self._kept: Counter[Failure | None] = Counter()
         self._began = 0
         self._measure_from: int | None = None
         self._window: tuple[int, float, int, int, int] | None = None
@@ -201,12 +201,15 @@ class Recorder:
             self.tally.event_streams += 1
 
     # ---------------------------------------------------------------- calls
+    def has_room(self, failure: Failure | None) -> bool:
+        """Whether a record of a call that ended so would be kept."""
+        room = self._sample if failure is None else self._keep_failed
+        return self._kept[failure] < room
+
     def keep(self, record: CallRecord) -> None:
         """Keep a record if there is room for its kind."""
-        kind = record.failure.value if record.failure else ""
-        room = self._keep_failed if record.failure else self._sample
-        if self._kept[kind] < room:
-            self._kept[kind] += 1
+        if self.has_room(record.failure):
+            self._kept[record.failure] += 1
             self.records.append(record)
 
     def write(self, folder: Path) -> None:

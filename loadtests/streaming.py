@@ -175,21 +175,22 @@ class Calls:
         tokens = stream.usage.get("completion", 0) or stream.chunks
         felt = timed.latencies(tokens, end.at)
         self._settle_stream(lane, timed, failure, felt, tokens)
-        self.recorder.keep(
-            CallRecord(
-                id=call_id,
-                lane=lane.name,
-                started=sent,
-                ended=end.at,
-                head=timed.head_at,
-                status=timed.status,
-                headers=timed.headers,
-                chunks=tuple(timed.chunks),
-                ending=end.ending if timed.whole_record else Ending.TOO_LARGE,
-                detail=detail,
-                failure=failure,
+        if self.recorder.has_room(failure):
+            self.recorder.keep(
+                CallRecord(
+                    id=call_id,
+                    lane=lane.name,
+                    started=sent,
+                    ended=end.at,
+                    head=timed.head_at,
+                    status=timed.status,
+                    headers=timed.headers,
+                    chunks=timed.chunks,
+                    ending=end.ending if timed.whole_record else Ending.TOO_LARGE,
+                    detail=detail,
+                    failure=failure,
+                )
             )
-        )
         return Outcome(call_id, failure, detail, (end.at - timed.origin) / 1e9, timed.length)
 
     def _settle_stream(

@@ -19,8 +19,9 @@ class Timed:
 
     __slots__ = (
         "_bytes_left",
+        "_read_at",
+        "_reads",
         "_recorder",
-        "chunks",
         "first_at",
         "head_at",
         "headers",
@@ -50,7 +51,10 @@ class Timed:
         self.last_at = 0
         self.stall = 0
         self.length = 0
-        self.chunks: list[tuple[int, bytes]] = []
+        #: Kept apart and paired at the end: so many pairs alive would keep the garbage collector busy, and a
+        #: collection is a pause in which nothing is read.
+        self._read_at: list[int] = []
+        self._reads: list[bytes] = []
 
     def on_head(self, at: int, status: int, headers: Headers) -> None:
         """The head is there."""
@@ -68,7 +72,8 @@ class Timed:
         self.length += length
         if self._bytes_left > 0:
             self._bytes_left -= length
-            self.chunks.append((at, data[data.index(b"\n") + 1 : -2]))
+            self._read_at.append(at)
+            self._reads.append(data[data.index(b"\n") + 1 : -2])
         recorder = self._recorder
         recorder.chunks += 1
         gap = at - self.last_at
@@ -85,7 +90,8 @@ class Timed:
         self.length += len(data)
         if self._bytes_left > 0:
             self._bytes_left -= len(data)
-            self.chunks.append((at, data))
+            self._read_at.append(at)
+            self._reads.append(data)
         if self.status is None or not 200 <= self.status < 300:
             return
         count = self.stream.feed(data)
@@ -111,6 +117,11 @@ class Timed:
         if first:
             self.first_at = at
         self.last_at = at
+
+    @property
+    def chunks(self) -> tuple[tuple[int, bytes], ...]:
+        """The reads that were kept, each with its moment; of a large body only the first ones."""
+        return tuple(zip(self._read_at, self._reads, strict=True))
 
     @property
     def whole_record(self) -> bool:

@@ -1,11 +1,14 @@
 """Reads that are one whole event are taken without framing and parsing, and nothing else is."""
 
+import gc
 import json
 from typing import Any
 
 import pytest
 
 from loadtests.chat import ChatStream
+from loadtests.recorder import Recorder
+from loadtests.timed import Timed
 
 
 def event(content: str, **more: Any) -> bytes:
@@ -75,3 +78,32 @@ def test_nothing_is_taken_quickly_behind_a_part_of_an_event_or_behind_the_end() 
     stream = taught()
     stream.feed(event("").replace(b'"finish_reason": null', b'"finish_reason": "stop"'))
     assert not stream.quick(piece(event("two")))
+
+
+def test_reads_are_kept_with_their_moments_and_wake_no_garbage_collection() -> None:
+    recorder = Recorder(warm_up=0, sample=1, keep_failed=1)
+    timed = Timed(ChatStream(), recorder, keep_bytes=1_000_000, origin=0, sent=0)
+    timed.on_head(1, 200, ())
+    timed.on_body(2, event("one"))
+    reads = [piece(event(f"word {number}")) for number in range(2000)]
+    gc.collect()
+    gc.disable()
+    try:
+        before = gc.get_count()[0]
+        for at, read in enumerate(reads, start=3):
+            assert timed.on_quick(at, read)
+        assert gc.get_count()[0] - before < 100
+    finally:
+        gc.enable()
+    assert timed.chunks == (
+        (2, event("one")),
+        *((at, event(f"word {number}")) for number, at in enumerate(range(3, 2003))),
+    )
+
+
+def test_a_text_once_seen_is_still_judged_by_where_it_stands() -> None:
+    stream = taught("onetwo")
+    assert stream.quick(piece(event("two")))
+    assert stream.quick(piece(event("two")))
+    stream.close()
+    assert stream.wrong_text is not None
