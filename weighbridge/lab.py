@@ -70,14 +70,14 @@ class Lab(Sender):
         surface: str = "chat",
         **options: Any,
     ) -> Call:
-        """One chat completion, of either surface that speaks this dialect; options as for `send`."""
+        """One call of a chat surface, whichever its dialect; options as for `send`."""
         id_ = options.pop("correlation_id", None) or self.shared.ids()
         body = self.chat_body(
             role, id_, scenario=scenario, prompt=prompt, stream=stream, change=change, drop=drop
         )
         return await self.send(
             surface,
-            CHAT_PATH,
+            MESSAGES_PATH if surface == "messages" else CHAT_PATH,
             situation=situation,
             who=who,
             body=body,
@@ -106,33 +106,12 @@ class Lab(Sender):
         situation: str,
         who: Principal | None,
         *,
-        scenario: Scenario | None = None,
-        prompt: str = "Say hello.",
-        stream: bool = False,
         change: Mapping[str, Any] | None = None,
-        drop: Sequence[str] = (),
         **options: Any,
     ) -> Call:
-        """One Anthropic message; options as for `send`."""
-        id_ = options.pop("correlation_id", None) or self.shared.ids()
-        body = self.chat_body(
-            role, id_, scenario=scenario, prompt=prompt, stream=stream, change={"max_tokens": 256}
-        )
-        body |= change or {}
-        for name in drop:
-            body.pop(name, None)
-        return await self.send(
-            "messages",
-            MESSAGES_PATH,
-            situation=situation,
-            who=who,
-            body=body,
-            role=role,
-            scenario=scenario,
-            streamed=stream,
-            correlation_id=id_,
-            **options,
-        )
+        """One Anthropic message, whose format requires max_tokens; options as for `chat`."""
+        change = {"max_tokens": 256, **(change or {})}
+        return await self.chat(role, situation, who, surface="messages", change=change, **options)
 
     async def combined(
         self, changes: Mapping[str, Mapping[str, Any]], send: Callable[..., Awaitable[Call]]

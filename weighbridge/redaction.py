@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import AnyStr
 from urllib.parse import quote, quote_plus
 
 from weighbridge.evidence import Chunk, Exchange, Headers, Request, Response, UpstreamCall
@@ -30,6 +32,21 @@ def _spellings(secret: str) -> frozenset[str]:
     return frozenset({secret, escaped, quote(secret, safe=""), quote_plus(secret), encoded.rstrip("=")})
 
 
+def _held(known: Mapping[AnyStr, Sequence[AnyStr]], text: AnyStr) -> list[AnyStr]:
+    """The secrets that stand in a text, by their beginnings.
+
+    Longest first: a secret may hold a shorter one, and its rest would stay behind.
+    """
+    held = [
+        secret
+        for beginning, secrets in known.items()
+        if beginning in text
+        for secret in secrets
+        if secret in text
+    ]
+    return sorted(held, key=len, reverse=True)
+
+
 class Secrets:
     """The secrets of a run; grows as accounts are made and cookies are set."""
 
@@ -53,28 +70,13 @@ class Secrets:
 
     def text(self, text: str) -> str:
         """The text without any secret."""
-        held = [
-            secret
-            for beginning, secrets in self._texts.items()
-            if beginning in text
-            for secret in secrets
-            if secret in text
-        ]
-        # Longest first: a secret may hold a shorter one, and its rest would stay behind.
-        for secret in sorted(held, key=len, reverse=True):
+        for secret in _held(self._texts, text):
             text = text.replace(secret, MARK)
         return text
 
     def data(self, data: bytes) -> bytes:
         """The bytes without any secret."""
-        held = [
-            secret
-            for beginning, secrets in self._bytes.items()
-            if beginning in data
-            for secret in secrets
-            if secret in data
-        ]
-        for secret in sorted(held, key=len, reverse=True):
+        for secret in _held(self._bytes, data):
             data = data.replace(secret, MARK.encode())
         return data
 

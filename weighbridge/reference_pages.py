@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import typer
 from weighbridge.cli import app
 from weighbridge.describe import listing
 from weighbridge.errors import ExitCode
+from weighbridge.generated_page import write_or_check
 from weighbridge.locate import folder
 from weighbridge.verdict import Verdict
 
@@ -174,17 +175,10 @@ def page_path() -> Path:
     return Path(folder("spec")).parent / "docs" / "reference.md"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` say whether it is fresh."""
-    place, text = page_path(), page()
-    if "--check" in (sys.argv[1:] if arguments is None else arguments):
-        fresh = place.exists() and place.read_text(encoding="utf-8") == text
-        if not fresh:
-            sys.stderr.write("docs/reference.md is stale; run `python -m weighbridge.reference_pages`\n")
-        return 0 if fresh else 1
-    place.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check("weighbridge.reference_pages", page_path(), page(), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from weighbridge.catalogue import EDITION, Catalogue, Requirement, load
+from weighbridge.generated_page import write_or_check
 from weighbridge.locate import folder
 from weighbridge.requirement_texts import texts
 from weighbridge.suite import Check, load_checks
@@ -112,14 +113,8 @@ def page_path() -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` say whether it is fresh."""
-    path, text = page_path(), page(load(), load_checks())
-    if "--check" in arguments:
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return 0
-        sys.stderr.write(f"{path} is not fresh; run python -m weighbridge.requirement_pages\n")
-        return 1
-    path.write_text(text, encoding="utf-8")
-    return 0
+    text = page(load(), load_checks())
+    return write_or_check("weighbridge.requirement_pages", page_path(), text, arguments)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ class Sender(Purse):
         if seen.status == 429 and not provoked and not (scenario and scenario.status == 429):
             retried = seen.id
             if keep:
-                self._keep(seen, f"{situation}:throttled", surface, role, who, scenario, streamed=streamed)
+                first = f"{situation}:throttled"
+                self.calls.append(self._call(seen, first, surface, role, who, scenario, streamed=streamed))
             pace.slow_down()
             await asyncio.sleep(_back_off(seen))
             seen = await self._exchange(request, id_, room, pace, leave, provoked=silent)
@@ -126,19 +127,6 @@ class Sender(Purse):
         if keep:
             self.calls.append(call)
         return call
-
-    def _keep(
-        self,
-        seen: Exchange,
-        situation: str,
-        surface: str,
-        role: str | None,
-        who: Principal | None,
-        scenario: Scenario | None,
-        *,
-        streamed: bool,
-    ) -> None:
-        self.calls.append(self._call(seen, situation, surface, role, who, scenario, streamed=streamed))
 
     def _call(
         self,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.capabilities import CAPABILITIES
+from weighbridge.generated_page import write_or_check
 from weighbridge.locate import folder
 
 _HEAD = """\
@@ -139,14 +140,7 @@ def page() -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` say whether it is fresh."""
-    path, text = page_path(), page()
-    if "--check" in arguments:
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return 0
-        sys.stderr.write(f"{path} is not fresh; run python -m weighbridge.target_pages\n")
-        return 1
-    path.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check("weighbridge.target_pages", page_path(), page(), arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ target is free to translate.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +20,15 @@ from weighbridge.checks.findings import (
     met,
     needs,
     on_success,
-    outcome_of,
     unjudged,
 )
-from weighbridge.checks.posts import model_posts
-from weighbridge.evidence import Call
+from weighbridge.checks.posts import on_body
+from weighbridge.evidence import Call, UpstreamCall
 from weighbridge.suite import Rule
-from weighbridge.verdict import Finding, Outcome
+from weighbridge.verdict import Finding
 
 #: S4, max_tokens, Default.
 DEFAULT_CAP = 128_000
-_DIALECTS = frozenset({"openai", "anthropic"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +73,14 @@ def choice_in(body: Any) -> str:
     return _WORDS.get(str(kind), f"the tool {name}")
 
 
-def _arriving(rule: Callable[[Call, str, Any], Finding]) -> Rule:
-    """The rule, for calls whose first provider POST can be read: given its dialect and its body."""
-
-    def guarded(call: Call) -> Finding:
-        if call.upstream is None:
-            return needs("upstream")
-        posts = model_posts(call)
-        if not posts:
-            return unjudged(call, f"nothing arrived upstream: {outcome_of(call)}")
-        if posts[0].provider not in _DIALECTS:
-            return Finding(Outcome.NOT_APPLICABLE, observed=f"the upstream speaks {posts[0].provider}")
-        if not isinstance(posts[0].json, dict):
-            return unjudged(call, "the upstream body could not be read")
-        return rule(call, posts[0].provider, posts[0].json)
-
-    return guarded
+_arriving = on_body("openai", "anthropic")
 
 
 def choice_arrives(word: str) -> Rule:
     """The provider is told this choice: none, auto or required."""
 
     @_arriving
-    def rule(call: Call, _provider: str, body: Any) -> Finding:
+    def rule(call: Call, _post: UpstreamCall, body: Any) -> Finding:
         seen = choice_in(body)
         return holds(call, seen == word, f"tool choice {word} arrives upstream", f"{seen} arrived")
 
@@ -105,7 +88,7 @@ def choice_arrives(word: str) -> Rule:
 
 
 @_arriving
-def tools_arrive(call: Call, _provider: str, body: Any) -> Finding:
+def tools_arrive(call: Call, _post: UpstreamCall, body: Any) -> Finding:
     """Name, description and schema of each tool arrive, in either form."""
     sent, arrived = tools_in(json.loads(call.exchange.request.body)), tools_in(body)
     return holds(
@@ -121,17 +104,17 @@ def _caps(body: Any) -> list[Any]:
 
 
 @_arriving
-def default_cap_arrives(call: Call, provider: str, body: Any) -> Finding:
+def default_cap_arrives(call: Call, post: UpstreamCall, body: Any) -> Finding:
     """Without max_tokens the provider is asked for 128000, or is left to its own where its format allows."""
     caps = _caps(body)
-    good = all(cap == DEFAULT_CAP for cap in caps) and (bool(caps) or provider == "openai")
+    good = all(cap == DEFAULT_CAP for cap in caps) and (bool(caps) or post.provider == "openai")
     return holds(
         call, good, f"max_tokens defaults to {DEFAULT_CAP}", f"the provider was asked for {caps or 'no cap'}"
     )
 
 
 @_arriving
-def cap_arrives(call: Call, _provider: str, body: Any) -> Finding:
+def cap_arrives(call: Call, _post: UpstreamCall, body: Any) -> Finding:
     """The caller's cap is the provider's cap, thinking included."""
     sent = json.loads(call.exchange.request.body)["max_tokens"]
     caps = _caps(body)
@@ -144,7 +127,7 @@ def cap_arrives(call: Call, _provider: str, body: Any) -> Finding:
 
 
 @_arriving
-def texts_arrive(call: Call, _provider: str, body: Any) -> Finding:
+def texts_arrive(call: Call, _post: UpstreamCall, body: Any) -> Finding:
     """Every text of the conversation and of `system` arrives, wherever the provider's format puts it."""
     request = json.loads(call.exchange.request.body)
     arrived = list(_strings(body))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from weighbridge import tolerances
 from weighbridge.checks.findings import (
     broken,
     excerpt,
@@ -22,7 +21,7 @@ from weighbridge.checks.findings import (
     unjudged,
 )
 from weighbridge.checks.message_events import BLOCK_EVENTS, Breach, State, Transcript, read
-from weighbridge.checks.streams import read_late
+from weighbridge.checks.streams import pace_finding
 from weighbridge.checks.transcripts import DONE, rules_over
 from weighbridge.evidence import Call, Ending, header
 from weighbridge.suite import Rule
@@ -204,16 +203,7 @@ def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
     """Pieces arrive as the provider makes them, not all at the end."""
     if not call.upstream or call.scenario is None:
         return needs("upstream")
-    deltas = stream.of("content_block_delta")
-    spread = deltas[-1].at - deltas[0].at if deltas else 0.0
-    produced = (call.scenario.gap_ms or 0) * ((call.scenario.chunks or 1) - 1)
-    late = read_late(call, spread, produced / 1000)
-    return late or holds(
-        call,
-        spread >= tolerances.RELAY_SHARE * produced / 1000,
-        "events are relayed as they are produced",
-        f"the provider took {produced} ms, first and last piece arrived {spread * 1000:.0f} ms apart",
-    )
+    return pace_finding(call, call.scenario, stream.of("content_block_delta"), "events")
 
 
 # ------------------------------------------------------------------ three facts about a broken upstream

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 from weighbridge.bait import UPSTREAM_SECRET
 from weighbridge.checks.findings import broken, excerpt, holds, met, needs, outcome_of, unjudged
-from weighbridge.checks.posts import exactly, model_posts
+from weighbridge.checks.posts import exactly, on_body
 from weighbridge.evidence import Call, Ending, UpstreamCall
 from weighbridge.suite import Rule
-from weighbridge.verdict import Finding, Outcome
+from weighbridge.verdict import Finding
 
 #: Whatever may be a key: a run of the characters that keys consist of.
 _WORD = re.compile(rb"[A-Za-z0-9_\-.]{8,}")
@@ -41,24 +40,7 @@ def none_after_leaving(call: Call) -> Finding:
     return one_post_though_failed(call)
 
 
-def _native(rule: Callable[[Call, UpstreamCall, Any], Finding]) -> Rule:
-    def guarded(call: Call) -> Finding:
-        if call.upstream is None:
-            return needs("upstream")
-        posts = model_posts(call)
-        if not posts:
-            return unjudged(call, f"nothing arrived upstream: {outcome_of(call)}")
-        if posts[0].provider != "anthropic":
-            return Finding(
-                Outcome.NOT_APPLICABLE,
-                observed=f"the upstream speaks {posts[0].provider}",
-                evidence=(call.id,),
-            )
-        if not isinstance(posts[0].json, dict):
-            return unjudged(call, "the upstream body could not be read")
-        return rule(call, posts[0], posts[0].json)
-
-    return guarded
+_native = on_body("anthropic")
 
 
 def arrives_as_sent(*names: str) -> Rule:

@@ -117,24 +117,42 @@ def one_each(calls: Iterable[Call], situation: str) -> list[Finding]:
     return findings
 
 
-def _upstream_body(rule: Callable[[Call, UpstreamCall, Any], Finding]) -> Rule:
-    def guarded(call: Call) -> Finding:
-        if call.upstream is None:
-            return needs("upstream")
-        posts = model_posts(call)
-        if not posts:
-            return unjudged(call, f"nothing arrived upstream: {outcome_of(call)}")
-        if posts[0].json is None:
-            return unjudged(call, "the upstream body could not be read")
-        return rule(call, posts[0], posts[0].json)
+#: A rule about a call, given its first provider POST and the body of that.
+BodyRule = Callable[[Call, UpstreamCall, Any], Finding]
 
-    return guarded
+
+def on_body(*providers: str) -> Callable[[BodyRule], Rule]:
+    """Decorator of rules about the first provider POST of a call and its body.
+
+    Args:
+        providers: whose formats the rule can read; where another one was called it does not apply. All where
+            none is named.
+    """
+
+    def bind(rule: BodyRule) -> Rule:
+        def guarded(call: Call) -> Finding:
+            if call.upstream is None:
+                return needs("upstream")
+            posts = model_posts(call)
+            if not posts:
+                return unjudged(call, f"nothing arrived upstream: {outcome_of(call)}")
+            post, body = posts[0], posts[0].json
+            if providers and post.provider not in providers:
+                told = f"the upstream speaks {post.provider}"
+                return Finding(Outcome.NOT_APPLICABLE, observed=told, evidence=(call.id,))
+            if not isinstance(body, dict):
+                return unjudged(call, "the upstream body could not be read")
+            return rule(call, post, body)
+
+        return guarded
+
+    return bind
 
 
 def settings_arrive(*names: str) -> Rule:
     """The named numbers arrive upstream in whichever format; a call that carries none of them says nothing."""
 
-    @_upstream_body
+    @on_body()
     def arrive(call: Call, _post: UpstreamCall, body: Any) -> Finding:
         sent = json.loads(call.exchange.request.body)
         carried = {name: sent[name] for name in names if name in sent}
@@ -157,7 +175,7 @@ def defaults_arrive(**defaults: float) -> Rule:
     """Settings that the caller left out stay out on the way, or arrive with their documented defaults."""
     required = ", ".join(f"{name} left out or {value:g}" for name, value in defaults.items())
 
-    @_upstream_body
+    @on_body()
     def rule(call: Call, _post: UpstreamCall, body: Any) -> Finding:
         sent = json.loads(call.exchange.request.body)
         odd = {
@@ -179,7 +197,7 @@ def passes_through(*names: str) -> Rule:
     """
     required = f"passed on as sent: {', '.join(names)}"
 
-    @_upstream_body
+    @on_body()
     def arrives(call: Call, post: UpstreamCall, body: Any) -> Finding:
         if post.provider != "openai":
             return Finding(Outcome.NOT_APPLICABLE, observed=f"the upstream speaks {post.provider}")
@@ -204,7 +222,7 @@ def passes_through(*names: str) -> Rule:
     return rule
 
 
-@_upstream_body
+@on_body()
 def group_stays_inside(call: Call, _post: UpstreamCall, body: Any) -> Finding:
     """`group` is the gateway's own field."""
     return holds(
@@ -215,7 +233,7 @@ def group_stays_inside(call: Call, _post: UpstreamCall, body: Any) -> Finding:
     )
 
 
-@_upstream_body
+@on_body()
 def turns_in_order(call: Call, _post: UpstreamCall, body: Any) -> Finding:
     """All turns arrive, in the order sent, with their texts; system prompts too, inside the turns or beside them."""
     sent, arrived = _turns(json.loads(call.exchange.request.body)), _turns(body)

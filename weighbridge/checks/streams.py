@@ -7,7 +7,7 @@ The rules are statements about its transcript. What a stream may contain, in ord
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from weighbridge import tolerances
@@ -23,8 +23,9 @@ from weighbridge.checks.findings import (
     unjudged,
 )
 from weighbridge.checks.replies import FINISH_REASONS
-from weighbridge.checks.transcripts import Transcript, index_of, on_stream, read
+from weighbridge.checks.transcripts import DataEvent, Transcript, index_of, on_stream, read
 from weighbridge.evidence import Call, Observation, header
+from weighbridge.scenario import Scenario
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding
 
@@ -235,20 +236,25 @@ def read_late(call: Call, spread: float, produced: float) -> Finding | None:
     return unjudged(call, f"our own process stood still for {call.lag * 1000:.0f} ms meanwhile")
 
 
+def pace_finding(call: Call, script: Scenario, pieces: Sequence[DataEvent], what: str) -> Finding:
+    """Whether these pieces came over as much time as the script took to make them; `what` names them."""
+    spread = pieces[-1].at - pieces[0].at if pieces else 0.0
+    produced = (script.gap_ms or 0) * ((script.chunks or 1) - 1) / 1000
+    late = read_late(call, spread, produced)
+    return late or holds(
+        call,
+        spread >= tolerances.RELAY_SHARE * produced,
+        f"{what} are relayed as they are produced",
+        f"the provider took {produced * 1000:.0f} ms, first and last piece arrived {spread * 1000:.0f} ms apart",
+    )
+
+
 @on_stream
 def relayed_as_produced(call: Call, stream: Transcript) -> Finding:
     """Pieces arrive as the provider makes them, not all at the end."""
     if call.scenario is None:
         return needs("upstream")
-    spread = stream.chunks[-1].at - stream.chunks[0].at if stream.chunks else 0.0
-    produced = (call.scenario.gap_ms or 0) * ((call.scenario.chunks or 1) - 1) / 1000
-    late = read_late(call, spread, produced)
-    return late or holds(
-        call,
-        spread >= tolerances.RELAY_SHARE * produced,
-        "pieces are relayed as they are produced",
-        f"the provider took {produced * 1000:.0f} ms, first and last piece arrived {spread * 1000:.0f} ms apart",
-    )
+    return pace_finding(call, call.scenario, stream.chunks, "pieces")
 
 
 @on_stream
