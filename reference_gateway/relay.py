@@ -7,7 +7,7 @@ Source: public docs, Streaming and Errors of the chat pages.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from aiohttp import HttpVersion11, web
@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11, web
 from reference_gateway.errors import ErrorRenderer
 from reference_gateway.failures import Failure, GatewayError, Kind
 from reference_gateway.payment import Payment
-from reference_gateway.sse import EventTooLargeError, SseReader
+from reference_gateway.sse import EventTooLargeError, SseEvent, SseReader
 from reference_gateway.translation.streams import BrokenStreamError, Progress, StreamTranslator
 from reference_gateway.upstream import UpstreamReply
 
@@ -65,16 +65,21 @@ class EventSink:
         if self.response.chunked and not self.response.compression:
             self._direct = self._request.transport
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether the head and everything behind it has left already."""
+        direct = self._direct
+        return direct is not None and not direct.is_closing() and not direct.get_write_buffer_size()
+
     def write_now(self, data: bytes) -> bool:
-        """Send bytes at once, if the head and everything before them has left already; whether it was done.
+        """Send bytes at once, if everything before them has left already; whether it was done.
 
         The same bytes as `write` sends, in a third of the time. While anything is left to send, `write` takes care of
         a caller who reads slowly.
         """
-        direct = self._direct
-        if direct is None or direct.is_closing() or direct.get_write_buffer_size():
+        if self._direct is None or not self.is_clear:
             return False
-        direct.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self._direct.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
 
     async def finish(self) -> web.StreamResponse:
@@ -132,7 +137,28 @@ class StreamRelay:
         if upstream.content_type != "text/event-stream":
             raise BrokenStreamError("the upstream did not send an event stream")
         reader = SseReader()
-        while translator.progress is not Progress.TERMINATED:
+
+        def take(data: bytes) -> bool:
+            """The same as below, there and then, for a caller who keeps up."""
+            if not sink.is_clear:
+                return False
+            out = bytearray()
+            try:
+                _translate(reader.feed(data), translator, out)
+            finally:
+                if out:
+                    sink.write_now(bytes(out))
+            if translator.progress is not Progress.OPEN:
+                upstream.stop_passing()
+            return True
+
+        # Whoever sends in a way of its own is given all there is to send.
+        at_once = type(self).emit is StreamRelay.emit
+        while True:
+            if at_once and translator.progress is Progress.OPEN and sink.is_clear:
+                await upstream.pass_on(take)
+            if translator.progress is Progress.TERMINATED:
+                return
             if translator.progress is Progress.OPEN:
                 chunk = await upstream.read_some()
             else:
@@ -141,8 +167,7 @@ class StreamRelay:
                 return
             out = bytearray()
             try:
-                for event in reader.feed(chunk):
-                    out += translator.feed(event)
+                _translate(reader.feed(chunk), translator, out)
             finally:
                 # What came before a break is still the caller's.
                 await self.emit(sink, bytes(out))
@@ -203,3 +228,9 @@ class StreamRelay:
         """Stop the upstream at once; nothing was delivered in full, so nothing is charged."""
         upstream.abort()
         payment.abandon()
+
+
+def _translate(events: Iterable[SseEvent], translator: StreamTranslator, out: bytearray) -> None:
+    """Add what the events become to `out`, which holds the part before a break as well."""
+    for event in events:
+        out += translator.feed(event)

@@ -16,6 +16,7 @@ from yarl import URL
 from reference_gateway.config import Channel, Dialect
 from reference_gateway.failures import Failure, GatewayError, Kind, refuse
 from reference_gateway.jsonwire import JsonObject, NotJsonError, decode_object
+from reference_gateway.upstream_connection import DirectConnection, Take, connector
 
 ANTHROPIC_VERSION = "2023-06-01"
 MOST_REPLY_BYTES = 256 * 1024 * 1024
@@ -42,6 +43,8 @@ class UpstreamReply:
         self._response = response
         self._timeout_s = timeout_s
         self._left = most_bytes
+        self._read = 0
+        self._direct: DirectConnection | None = None
         self._waiting_since: float | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         #: Seconds spent waiting for the upstream so far.
@@ -81,9 +84,50 @@ class UpstreamReply:
             self._waiting_since = None
             self.waited_s += time.perf_counter() - began
         self._left -= len(part)
+        self._read += len(part)
         if self._left < 0:
             raise upstream_failed("The upstream's reply is too large.")
         return part
+
+    async def pass_on(self, take: Take) -> None:
+        """Give what arrives to `take` at once, until it returns False, or the reply ends or breaks.
+
+        Returns without having done anything where that cannot be done. What was not taken is there for `read_some`,
+        which also tells of an end or a break. Raises what `take` raises.
+        """
+        content = self._response.content
+        direct = self._direct or self._taken_over()
+        if direct is None or content.total_bytes > self._read or content.is_eof() or content.exception():
+            return
+        self._direct = direct
+
+        def taken(data: bytes) -> bool:
+            if len(data) > self._left or not take(data):
+                return False
+            self._left -= len(data)
+            self._waiting_since = time.perf_counter()
+            return True
+
+        self._waiting_since = began = time.perf_counter()
+        if self._watchdog is None:
+            self._watch(self._timeout_s)
+        try:
+            await direct.pass_on(taken)
+        finally:
+            self._waiting_since = None
+            self.waited_s += time.perf_counter() - began
+
+    def stop_passing(self) -> None:
+        """Let `pass_on` return; for use inside of `take`."""
+        if self._direct is not None:
+            self._direct.stop()
+
+    def _taken_over(self) -> DirectConnection | None:
+        connection = self._response.connection
+        protocol = None if connection is None else connection.protocol
+        if not isinstance(protocol, DirectConnection) or not protocol.take_over(self._response):
+            return None
+        return protocol
 
     # One timer looks after all waits of a reply, because a timer for each chunk costs as much as reading the chunk.
     def _watch(self, seconds: float) -> None:
@@ -98,6 +142,7 @@ class UpstreamReply:
             self._watch(left)
         else:
             self._response.content.set_exception(TimeoutError())
+            self.stop_passing()
 
     def close(self) -> None:
         """Look after it no longer."""
@@ -131,7 +176,7 @@ class UpstreamClient:
     async def start(self) -> None:
         """Open the session."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS),
+            connector=connector(_MOST_CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},

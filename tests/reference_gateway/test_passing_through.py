@@ -102,9 +102,12 @@ def test_an_upstream_stream_beyond_the_limit_is_an_error_and_no_ending(deploy: A
     asyncio.run(main())
 
 
-def test_a_slow_caller_slows_the_upstream_down(deploy: Any) -> None:
+@pytest.mark.parametrize("framing", ["Connection: close", "Transfer-Encoding: chunked"])
+def test_a_slow_caller_slows_the_upstream_down(deploy: Any, framing: str) -> None:
     """An upstream that could send 64 MiB at once is read only as fast as the caller takes it."""
     frame = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % (b"x" * 60_000)
+    if "chunked" in framing:
+        frame = b"%x\r\n%b\r\n" % (len(frame), frame)
     frames = 1000
     sent = 0
 
@@ -114,7 +117,7 @@ def test_a_slow_caller_slows_the_upstream_down(deploy: Any) -> None:
         length = re.search(rb"content-length: (\d+)", head.lower())
         assert length is not None
         await reader.readexactly(int(length[1]))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{framing}\r\n\r\n".encode())
         try:
             for _ in range(frames):
                 writer.write(frame)
