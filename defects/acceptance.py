@@ -174,9 +174,9 @@ class NoAutomaticChoice(ClaudeChatValidator):
 class RefusesInsideStreams(ChatSurface):
     """Answers a streamed call with 200 before it looks at the body."""
 
-    async def completions(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         try:
-            return await super().completions(request)
+            return await super().serve(request)
         except GatewayError as refusal:
             if refusal.failure.kind is not Kind.MISSING_FIELD:
                 raise

@@ -1,12 +1,14 @@
 """Money that moves where none may: refused calls that cost, and one purse for two workspaces."""
 
+from typing import Any
+
 from aiohttp import web
 
 from defects.definition import Defect
 from reference_gateway import Components
 from reference_gateway.accounts import Account, AccountDirectory, Key, Workspace
 from reference_gateway.calls import CallService
-from reference_gateway.chat_surface import ChatSurface
+from reference_gateway.chat_surface import CallSurface, ChatSurface
 from reference_gateway.database import Connection
 from reference_gateway.failures import GatewayError, Kind
 from reference_gateway.identifiers import random_hex
@@ -34,17 +36,21 @@ class TakesFees(CallService):
         await self._ledger.top_up(f"refused_{random_hex()}", account.id, -_CENT)
 
 
-class ChargesRefusals(ChatSurface):
+class FeeForShape(CallSurface[Any]):
     """The other half: a call that is refused for its shape costs the fee."""
 
-    async def completions(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         try:
-            return await super().completions(request)
+            return await super().serve(request)
         except GatewayError as refusal:
             shape = {Kind.MALFORMED_BODY, Kind.MISSING_FIELD, Kind.INVALID_FIELD}
             if refusal.failure.kind in shape and isinstance(self._calls, TakesFees):
                 await self._calls.fee(self._authenticator.authenticate(request.headers))
             raise
+
+
+class ChargesRefusals(FeeForShape, ChatSurface):
+    """Takes it on chat completions."""
 
 
 class OnePurse(Ledger):

@@ -1,11 +1,13 @@
 """Gateways that let the provider screen a text first, and look at the request afterwards."""
 
+from typing import Any
+
 from aiohttp import web
 
 from defects.definition import Defect
 from reference_gateway import Components
 from reference_gateway.calls import CallService
-from reference_gateway.chat_surface import ChatSurface, MessagesSurface, ModelShelf
+from reference_gateway.chat_surface import CallSurface, ChatSurface, MessagesSurface, ModelShelf
 from reference_gateway.config import Surface
 from reference_gateway.failures import GatewayError, Kind
 from reference_gateway.jsonwire import JsonObject, encode
@@ -31,32 +33,26 @@ async def screen(
         return
 
 
-class HastyChat(ChatSurface):
+class _Hasty(CallSurface[Any]):
     """Has a request screened that is then refused for its shape."""
 
-    async def completions(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         body = await read_body(request)
         try:
-            return await super().completions(request)
+            return await super().serve(request)
         except GatewayError as refusal:
             if refusal.failure.kind in SHAPE:
                 found = read_object(body)
-                await screen(found, Surface.CHAT, self._shelf, self._router, self._calls)
+                await screen(found, self.surface, self._shelf, self._router, self._calls)
             raise
 
 
-class HastyMessages(MessagesSurface):
-    """Has a request screened that is then refused for its shape."""
+class HastyChat(_Hasty, ChatSurface):
+    """On chat completions."""
 
-    async def messages(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request)
-        try:
-            return await super().messages(request)
-        except GatewayError as refusal:
-            if refusal.failure.kind in SHAPE:
-                found = read_object(body)
-                await screen(found, Surface.MESSAGES, self._shelf, self._router, self._calls)
-            raise
+
+class HastyMessages(_Hasty, MessagesSurface):
+    """On messages."""
 
 
 DEFECTS = (

@@ -8,7 +8,7 @@ from typing import ClassVar
 from aiohttp import web
 
 from defects.auth import PassesStrangersOn, RefusesStrangersAfterwards
-from defects.charged_refusals import TakesFees
+from defects.charged_refusals import FeeForShape, TakesFees
 from defects.definition import Defect, messages_with
 from defects.message_requests import DefaultMaxTokens
 from defects.settlement import ChargesFailures
@@ -79,17 +79,8 @@ class ChargesFailedMessages(ChargesFailures):
             await Payment.__aexit__(self, kind, error, trace)
 
 
-class ChargesRefusedMessages(MessagesSurface):
+class ChargesRefusedMessages(FeeForShape, MessagesSurface):
     """A call that is refused for its shape costs a cent."""
-
-    async def messages(self, request: web.Request) -> web.StreamResponse:
-        try:
-            return await super().messages(request)
-        except GatewayError as refusal:
-            shape = {Kind.MALFORMED_BODY, Kind.MISSING_FIELD, Kind.INVALID_FIELD}
-            if refusal.failure.kind in shape and isinstance(self._calls, TakesFees):
-                await self._calls.fee(self._authenticator.authenticate(request.headers))
-            raise
 
 
 def _streams(body: bytes) -> bool:
@@ -102,11 +93,11 @@ def _streams(body: bytes) -> bool:
 class MissesMaxTokensAfterwards(MessagesSurface):
     """Finds out that max_tokens of an unstreamed call is missing when the reply is there."""
 
-    async def messages(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         if _streams(await read_body(request)):
             self._authenticator.authenticate(request.headers)
             require(read_object(await read_body(request)), "max_tokens")
-        response = await super().messages(request)
+        response = await super().serve(request)
         require(read_object(await read_body(request)), "max_tokens")
         return response
 

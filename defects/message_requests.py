@@ -77,10 +77,10 @@ class StripsUnknown(MessagesValidator):
 class OldVersionOnly(MessagesSurface):
     """Serves one value of anthropic-version."""
 
-    async def messages(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("anthropic-version", "2023-06-01") != "2023-06-01":
             raise invalid("anthropic-version", "anthropic-version must be 2023-06-01.")
-        return await super().messages(request)
+        return await super().serve(request)
 
 
 class UnprocessableMessage(MessagesErrorRenderer):

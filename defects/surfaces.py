@@ -59,11 +59,11 @@ class OneFamilyAtATime(CallService):
 class NoBearerForSonnetStreams(MessagesSurface):
     """Takes the key for streams of one of the models from x-api-key only."""
 
-    async def messages(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         body = read_object(await read_body(request))
         if body.get("model") == _SONNET and body.get("stream") and "X-Api-Key" not in request.headers:
             raise refuse(Kind.MALFORMED_KEY, "The API key must be sent as x-api-key.")
-        return await super().messages(request)
+        return await super().serve(request)
 
 
 def as_latin(reply: Reply) -> Reply:

@@ -120,11 +120,11 @@ class OpenAIEnvelopeOnMessages(MessagesErrorRenderer):
 class InsistsOnVersion(MessagesSurface):
     """Refuses calls without anthropic-version, as the provider itself does."""
 
-    async def messages(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         self._authenticator.authenticate(request.headers)
         if "anthropic-version" not in request.headers:
             raise invalid("anthropic-version", "anthropic-version: header is required.")
-        return await super().messages(request)
+        return await super().serve(request)
 
 
 class HttpDateRetryAfter(ChatErrorRenderer):

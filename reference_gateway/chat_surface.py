@@ -4,9 +4,11 @@ Sources: public docs of claude-opus-4-8, claude-sonnet-4-6 and gpt-5.5.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar, Generic, TypeVar
 
 from aiohttp import web
 
@@ -78,35 +80,40 @@ class ModelShelf:
         }
 
 
-class ChatSurface:
-    """POST /v1/chat/completions."""
+RequestT = TypeVar("RequestT", ChatRequest, MessagesRequest)
 
-    def __init__(
-        self,
-        authenticator: Authenticator,
-        shelf: ModelShelf,
-        validators: Mapping[Dialect, ChatValidator],
-        router: Router,
-        calls: CallService,
-        request_translator: RequestToAnthropic,
-        translators: Mapping[Dialect, Translators],
-        errors: ErrorRenderer,
-    ) -> None:
-        self._authenticator = authenticator
-        self._shelf = shelf
-        self._validators = validators
-        self._router = router
-        self._calls = calls
-        self._request_translator = request_translator
-        self._translators = translators
-        self._errors = errors
 
-    async def completions(self, request: web.Request) -> web.StreamResponse:
+@dataclass(frozen=True, slots=True)
+class SurfaceParts:
+    """What a surface of the chat workspace works with; `translators` by the dialect of a channel."""
+
+    authenticator: Authenticator
+    shelf: ModelShelf
+    router: Router
+    calls: CallService
+    translators: Mapping[Dialect, Translators]
+    errors: ErrorRenderer
+
+
+class CallSurface(ABC, Generic[RequestT]):
+    """What both surfaces do with a call: key, body, model, channel, and then the plan that is carried out."""
+
+    surface: ClassVar[Surface]
+
+    def __init__(self, parts: SurfaceParts) -> None:
+        self._authenticator = parts.authenticator
+        self._shelf = parts.shelf
+        self._router = parts.router
+        self._calls = parts.calls
+        self._translators = parts.translators
+        self._errors = parts.errors
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one call."""
         account = self._authenticator.authenticate(request.headers)
         body = read_object(await read_body(request))
-        model = self._shelf.find(body, Surface.CHAT)
-        checked = self._validators[model.family].validate(body, model)
+        model = self._shelf.find(body, self.surface)
+        checked = self.checked(body, model)
         group = self._router.group(checked.group)
         channel = self._router.channel(group, model).for_account(account.id)
         identity = self.identity(model)
@@ -121,16 +128,59 @@ class ChatSurface:
             max_output=checked.max_output,
             stream=checked.stream,
             reply_translator=lambda: translators.reply(identity),
-            stream_translator=lambda: translators.stream(
-                identity, choices=checked.choices, include_usage=checked.include_usage
-            ),
+            stream_translator=lambda: self.stream_translator(translators.stream, identity, checked),
             errors=self._errors,
-            surface=Surface.CHAT.value,
+            surface=self.surface.value,
+            extra_headers=self.relayed_headers(request, channel),
         )
         return await self._calls.serve(request, plan)
 
+    @abstractmethod
+    def checked(self, body: JsonObject, model: ChatModel) -> RequestT:
+        """The request, if its shape is right; raises `GatewayError` otherwise."""
+
+    @abstractmethod
     def identity(self, model: ChatModel) -> Identity:
         """A fresh id per call; it is the call's id in the ledger as well."""
+
+    @abstractmethod
+    def upstream_body(self, request: RequestT, channel: Channel) -> JsonObject:
+        """The body in the channel's dialect."""
+
+    def stream_translator(
+        self,
+        kind: type[StreamTranslator],
+        identity: Identity,
+        request: RequestT,  # noqa: ARG002 - chat streams look at it
+    ) -> StreamTranslator:
+        """What writes the stream of this call."""
+        return kind(identity)
+
+    def relayed_headers(self, request: web.Request, channel: Channel) -> dict[str, str]:  # noqa: ARG002 - as above
+        """Headers of the caller that go to the upstream."""
+        return {}
+
+
+class ChatSurface(CallSurface[ChatRequest]):
+    """POST /v1/chat/completions."""
+
+    surface = Surface.CHAT
+
+    def __init__(
+        self,
+        parts: SurfaceParts,
+        validators: Mapping[Dialect, ChatValidator],
+        request_translator: RequestToAnthropic,
+    ) -> None:
+        super().__init__(parts)
+        self._validators = validators
+        self._request_translator = request_translator
+
+    def checked(self, body: JsonObject, model: ChatModel) -> ChatRequest:
+        """By the rules of the model's family."""
+        return self._validators[model.family].validate(body, model)
+
+    def identity(self, model: ChatModel) -> Identity:
         return Identity(
             id=f"chatcmpl-{random_hex()}",
             model=model.id,
@@ -147,56 +197,29 @@ class ChatSurface:
         options = {**(request.body.get("stream_options") or {}), "include_usage": True}
         return {**request.body, "stream_options": options}
 
+    def stream_translator(
+        self, kind: type[StreamTranslator], identity: Identity, request: ChatRequest
+    ) -> StreamTranslator:
+        return kind(identity, choices=request.choices, include_usage=request.include_usage)
 
-class MessagesSurface:
+
+class MessagesSurface(CallSurface[MessagesRequest]):
     """POST /v1/messages."""
 
-    def __init__(
-        self,
-        authenticator: Authenticator,
-        shelf: ModelShelf,
-        validator: MessagesValidator,
-        router: Router,
-        calls: CallService,
-        request_translator: RequestToOpenAI,
-        translators: Mapping[Dialect, Translators],
-        errors: ErrorRenderer,
-    ) -> None:
-        self._authenticator = authenticator
-        self._shelf = shelf
-        self._validator = validator
-        self._router = router
-        self._calls = calls
-        self._request_translator = request_translator
-        self._translators = translators
-        self._errors = errors
+    surface = Surface.MESSAGES
 
-    async def messages(self, request: web.Request) -> web.StreamResponse:
-        """Serve one call."""
-        account = self._authenticator.authenticate(request.headers)
-        body = read_object(await read_body(request))
-        model = self._shelf.find(body, Surface.MESSAGES)
-        checked = self._validator.validate(body, model)
-        group = self._router.group(checked.group)
-        channel = self._router.channel(group, model).for_account(account.id)
-        identity = Identity(id=f"msg_{random_hex()}", model=model.id, created=int(time.time()))
-        translators = self._translators[channel.dialect]
-        plan = CallPlan(
-            call=identity.id,
-            account=account,
-            group=group,
-            channel=channel,
-            model=model,
-            upstream_body=encode(self.upstream_body(checked, channel)),
-            max_output=checked.max_output,
-            stream=checked.stream,
-            reply_translator=lambda: translators.reply(identity),
-            stream_translator=lambda: translators.stream(identity),
-            errors=self._errors,
-            surface=Surface.MESSAGES.value,
-            extra_headers=self.relayed_headers(request, channel),
-        )
-        return await self._calls.serve(request, plan)
+    def __init__(
+        self, parts: SurfaceParts, validator: MessagesValidator, request_translator: RequestToOpenAI
+    ) -> None:
+        super().__init__(parts)
+        self._validator = validator
+        self._request_translator = request_translator
+
+    def checked(self, body: JsonObject, model: ChatModel) -> MessagesRequest:
+        return self._validator.validate(body, model)
+
+    def identity(self, model: ChatModel) -> Identity:
+        return Identity(id=f"msg_{random_hex()}", model=model.id, created=int(time.time()))
 
     def upstream_body(self, request: MessagesRequest, channel: Channel) -> JsonObject:
         """The body in the channel's dialect; native bodies pass unchanged, cache marks included."""
@@ -227,8 +250,8 @@ def chat_routes(
         return web.Response(body=encode(shelf.listing()), content_type="application/json")
 
     routes: dict[tuple[str, str], Handler] = {
-        ("POST", "/v1/chat/completions"): chat.completions,
-        ("POST", "/v1/messages"): messages.messages,
+        ("POST", "/v1/chat/completions"): chat.serve,
+        ("POST", "/v1/messages"): messages.serve,
         ("GET", "/v1/models"): models,
     }
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from reference_gateway.accounts import AccountDirectory, Workspace
 from reference_gateway.aimlapi.surface import AimlapiParts
-from reference_gateway.chat_surface import chat_routes
+from reference_gateway.chat_surface import SurfaceParts, chat_routes
 from reference_gateway.components import Components
 from reference_gateway.config import DEFAULT_GROUP, Address, Dialect, GatewayConfig
 from reference_gateway.database import StorageError
@@ -185,26 +185,29 @@ class Gateway:
         router = parts.router(config.groups, config.channels)
         shelf = parts.models(config.models)
         chat_errors, messages_errors = parts.chat_errors(), parts.messages_errors()
-        authenticator = parts.chat_authenticator(directory, Workspace.CHAT)
         chat = parts.chat_surface(
-            authenticator,
-            shelf,
+            SurfaceParts(
+                parts.chat_authenticator(directory, Workspace.CHAT),
+                shelf,
+                router,
+                calls,
+                parts.chat_translators,
+                chat_errors,
+            ),
             {Dialect.OPENAI: parts.openai_validator(), Dialect.ANTHROPIC: parts.claude_validator()},
-            router,
-            calls,
             parts.request_to_anthropic(),
-            parts.chat_translators,
-            chat_errors,
         )
         messages = parts.messages_surface(
-            parts.messages_authenticator(directory, Workspace.CHAT, api_key_header=True),
-            shelf,
+            SurfaceParts(
+                parts.messages_authenticator(directory, Workspace.CHAT, api_key_header=True),
+                shelf,
+                router,
+                calls,
+                parts.messages_translators,
+                messages_errors,
+            ),
             parts.messages_validator(),
-            router,
-            calls,
             parts.request_to_openai(),
-            parts.messages_translators,
-            messages_errors,
         )
         either = parts.messages_authenticator(directory, Workspace.CHAT, api_key_header=True)
         return chat_routes(chat, messages, shelf, either, chat_errors, messages_errors)
