@@ -295,7 +295,7 @@ async def run_probes(
             for probe in wanted
             if probe.ahead is not None and blocked(probe, shared.target) is None
         }
-        async with shared.lag.running(), shared.ahead.working(jobs):
+        async with shared.lag.running(), shared.ahead.working(jobs, shared.drawer):
             for stage in Stage:
                 quiet = shared.ahead.resting() if stage is Stage.PACED else nullcontext()
                 async with quiet, asyncio.TaskGroup() as group:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from weighbridge.ahead import Ahead
 from weighbridge.capabilities import Capability, capabilities
+from weighbridge.drawer_process import DrawerProcess
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Call, Exchange, Reading, RunFacts
 from weighbridge.hooks import HookRunner
@@ -52,6 +53,7 @@ class Shared:
     keys: list[Principal] = field(default_factory=list)
     pulse: Pulse = field(default_factory=Pulse)
     ahead: Ahead = field(default_factory=Ahead)
+    drawer: DrawerProcess = field(default_factory=DrawerProcess)
     #: How a request gets to the target: over the wire, or to a stand-in that answers at once.
     exchange: Callable[..., Awaitable[Exchange]] = exchange
     max_spend: float | None = None

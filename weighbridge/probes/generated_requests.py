@@ -1,6 +1,6 @@
 """Requests drawn by Schemathesis from `spec/openapi.yaml`, on every surface: valid ones, and ones that break the schema.
 
-They are drawn ahead, while the run waits elsewhere, and sent in a stage of their own. A submission of a task that is
+They are drawn ahead, while the run is elsewhere, and sent in a stage of their own. A submission of a task that is
 accepted is followed along its documented link: its task is polled once. Schemathesis's own checks of each answer go
 into the notes, with the id of the exchange that shows it; nothing is judged here. Where an answer shows something,
 Hypothesis shrinks the request with what is left of the budget; what it tries stays in the record with the rest, so a
@@ -9,30 +9,24 @@ finding is repeated from its recorded exchange.
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import concurrent.futures
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from weighbridge.ahead import GoOn
+from weighbridge.ahead import GoOn, RunEndedError
+from weighbridge.drawing import INVALID, LINKED, VALID, Answer, Kind, Order, Sent, Told
 from weighbridge.evidence import Call
-from weighbridge.generation import TURN, Bridge, BudgetSpentError, generate
 from weighbridge.lab import Lab, Shared, Stage, probe
-from weighbridge.openapi import for_models, for_surface
 from weighbridge.probes.tasks_flow import task_id, task_path
 from weighbridge.target import CHAT_PATH, MESSAGES_PATH, Principal
 
-VALID, INVALID, LINKED = "generated", "generated-invalid", "generated:poll"
 #: An exploring run draws so many times as many.
 EXPLORE_FACTOR = 10
 #: Refused and accepted submissions alike count toward the rate limit, and this is not about it.
 _TASK_RATE = 500
-_TASK_LINK = "/tasks/{id}"
-#: A schema may have fewer different requests than its share; drawing ends after so many times as many examples.
-_PATIENCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,90 +59,27 @@ def budget_of(surface: str, factor: int = 1) -> int:
     return factor * (2 * drawn + polls)
 
 
-class _Enough(BaseException):
-    """As many different requests are drawn as were wanted; no generator takes it for a failing example."""
+Drawn = Mapping[Kind, tuple[bytes, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One drawn request: Schemathesis's case, and the body as it is sent."""
-
-    case: Any
-    raw: bytes
-
-
-class Drawing:
-    """All requests of one surface, drawn in the thread that works ahead.
-
-    Attributes:
-        examples: by path of the operation and situation, valid requests first.
-    """
-
-    def __init__(self, shared: Shared, surface: str, go_on: GoOn) -> None:
-        """Draw; needs of the target its models alone."""
-        with TURN:
-            import schemathesis
-            from schemathesis import GenerationMode
-
-            logging.getLogger("schemathesis").setLevel(logging.ERROR)
-            document = for_surface(surface, shared.target.surfaces[surface].url)
-            self.schema: Any = schemathesis.openapi.from_dict(
-                for_models(document, frozenset(shared.target.models.values()))
-            )
-        self._seed = shared.seed
-        self._factor = EXPLORE_FACTOR if shared.explore else 1
-        self._modes = {VALID: GenerationMode.POSITIVE, INVALID: GenerationMode.NEGATIVE}
-        self.examples: dict[tuple[str, str], list[Example]] = {}
-        for path, share in SHARES[surface].items():
-            for situation, wanted in ((VALID, share.valid), (INVALID, share.invalid)):
-                self.examples[path, situation] = self._drawn(path, situation, wanted * self._factor, go_on)
-
-    def _drawn(self, path: str, situation: str, wanted: int, go_on: GoOn) -> list[Example]:
-        found: dict[bytes, Example] = {}
-
-        def take(case: Any) -> None:
-            TURN.release()
-            try:
-                go_on()
-            finally:
-                TURN.acquire()
-            raw = _encoded(case.body)
-            if raw is not None:
-                found.setdefault(raw, Example(case, raw))
-            if len(found) == wanted:
-                raise _Enough
-
-        with TURN, contextlib.suppress(_Enough):
-            self.each(path, situation, _PATIENCE * wanted, take)
-        return list(found.values())
-
-    def each(self, path: str, situation: str, examples: int, take: Callable[[Any], None]) -> None:
-        """Draw so many examples; where `take` fails one, Hypothesis shrinks it.
-
-        Raises:
-            AssertionError: what `take` raised for the smallest one that fails.
-        """
-        from hypothesis import HealthCheck, Phase, given, seed, settings
-
-        chosen = settings(
-            max_examples=examples,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        )
-        strategy = self.schema[path]["POST"].as_strategy(generation_mode=self._modes[situation])
-
-        def one(case: Any) -> None:
-            take(case)
-
-        test: Any = seed(self._seed)(chosen(given(strategy)(one)))  # type: ignore[no-untyped-call]
-        test()
+def _order(shared: Shared, surface: str) -> Order:
+    """What to draw; needs of the target its address and its models alone."""
+    factor = EXPLORE_FACTOR if shared.explore else 1
+    wanted = {
+        (path, situation): factor * count
+        for path, share in SHARES[surface].items()
+        for situation, count in ((VALID, share.valid), (INVALID, share.invalid))
+    }
+    models = frozenset(shared.target.models.values())
+    return Order(surface, shared.target.surfaces[surface].url, models, shared.seed, wanted)
 
 
-def _ahead(surface: str) -> Callable[[Shared, GoOn], Drawing]:
-    return lambda shared, go_on: Drawing(shared, surface, go_on)
+def _ahead(surface: str) -> Callable[[Shared, GoOn], Drawn]:
+    def draw(shared: Shared, go_on: GoOn) -> Drawn:
+        go_on()
+        return shared.drawer.draw(_order(shared, surface))
+
+    return draw
 
 
 @probe("chat", stage=Stage.GENERATED, needs=("upstream",), ahead=_ahead("chat"))
@@ -176,125 +107,93 @@ async def task_generated(lab: Lab) -> None:
 
 
 async def _generated(lab: Lab, surface: str) -> None:
-    drawing: Drawing = await lab.shared.ahead.made(lab.name, partial(_ahead(surface), lab.shared))
+    drawn: Drawn = await lab.shared.ahead.made(lab.name, partial(_ahead(surface), lab.shared))
     rate = _TASK_RATE if surface == "tasks" else None
     budget = budget_of(surface, EXPLORE_FACTOR if lab.shared.explore else 1)
     async with lab.alone(surface, requests_per_second=rate) as who:
-        await generate(lambda bridge: _Sending(lab, surface, who, bridge, drawing).run(), budget=budget)
+        await _Sending(lab, surface, who, budget).run(drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchanged:
+    """What became of a drawn request, with the ids of its call and of the poll of its task."""
+
+    sent: Sent
+    call: str
+    poll: str = ""
 
 
 class _Sending:
-    """Sends what was drawn for one surface; runs in a generator's thread."""
+    """Sends what was drawn for one surface, within a budget of calls, and notes what is said about the answers."""
 
-    def __init__(self, lab: Lab, surface: str, who: Principal, bridge: Bridge, drawing: Drawing) -> None:
-        self._lab, self._surface, self._who, self._bridge = lab, surface, who, bridge
-        self._drawing = drawing
+    def __init__(self, lab: Lab, surface: str, who: Principal, budget: int) -> None:
+        self._lab, self._surface, self._who, self._left = lab, surface, who, budget
 
-    def run(self) -> None:
+    async def run(self, drawn: Drawn) -> None:
         """Send for each operation, valid requests first; then shrink what showed something."""
-        shown: list[tuple[str, str, dict[bytes, list[str]]]] = []
-        for (path, situation), examples in self._drawing.examples.items():
-            seen = {
-                example.raw: self._sent(example.case, path, situation, example.raw) for example in examples
-            }
+        made = [(kind, raw, await self._send(kind, raw)) for kind, bodies in drawn.items() for raw in bodies]
+        told = await asyncio.to_thread(
+            self._lab.shared.drawer.read,
+            self._surface,
+            [(kind, raw, exchanged.sent) for kind, raw, exchanged in made],
+        )
+        said: dict[Kind, dict[bytes, str | None]] = {}
+        for (kind, raw, exchanged), what in zip(made, told, strict=True):
+            self._note(kind, exchanged, what)
+            said.setdefault(kind, {})[raw] = what.first
+        for kind, seen in said.items():
             if any(seen.values()):
-                shown.append((path, situation, seen))
-        for path, situation, seen in shown:
-            self._shrink(path, situation, seen)
+                await self._shrink(kind, seen)
 
-    def _shrink(self, path: str, situation: str, seen: dict[bytes, list[str]]) -> None:
-        """Look for the smallest request that shows what one of the drawn ones has shown, with calls of its own."""
-        from hypothesis.errors import Flaky
+    async def _shrink(self, kind: Kind, seen: Mapping[bytes, str | None]) -> None:
+        loop = asyncio.get_running_loop()
+        tried: list[_Exchanged] = []
 
-        drawn, left = len(seen), len(seen)
+        def send(raw: bytes) -> Sent | None:
+            if self._left <= 0:
+                return None
+            try:
+                tried.append(asyncio.run_coroutine_threadsafe(self._send(kind, raw), loop).result())
+            except concurrent.futures.CancelledError:
+                raise RunEndedError from None
+            return tried[-1].sent
 
-        def take(case: Any) -> None:
-            nonlocal left
-            raw = _encoded(case.body)
-            if raw is None:
-                return
-            if raw not in seen:
-                if left <= 0:
-                    raise BudgetSpentError
-                left -= 1
-                seen[raw] = self._sent(case, path, situation, raw)
-            if seen[raw]:
-                raise AssertionError(seen[raw][0])
+        def tell(told: Told) -> None:
+            self._note(kind, tried[-1], told)
 
-        try:
-            self._drawing.each(path, situation, _PATIENCE * drawn, take)
-        except (AssertionError, Flaky, BudgetSpentError):
-            return  # recorded in the notes, with the exchange that shows it
-        except BaseExceptionGroup as group:
-            rest = group.split(AssertionError)[1]
-            if rest is not None:
-                raise rest from None
+        await asyncio.to_thread(self._lab.shared.drawer.shrink, self._surface, kind, seen, send, tell)
 
-    def _sent(self, case: Any, path: str, situation: str, raw: bytes) -> list[str]:
-        """Send a body; what the tool has to say about the answer."""
-        call = self._bridge.run(self._send(path, situation, raw))
-        if situation == INVALID:
-            crashed = (call.exchange.status or 500) >= 500
-            return [f"status {call.exchange.status}"] if crashed else []
-        complaints = _complaints(case, call)
-        self._lab.notes.extend(f"{call.id}\t{complaint}" for complaint in complaints)
-        task = task_id(call) if self._surface == "tasks" else None
-        if task is not None and not self._bridge.spent():
-            linked = self._drawing.schema[_TASK_LINK]["GET"].Case(path_parameters={"id": task})
-            polled = self._bridge.run(self._poll(task))
-            told = _complaints(linked, polled)
-            self._lab.notes.extend(f"{polled.id}\t{complaint}" for complaint in told)
-            complaints += told
-        return complaints
+    def _note(self, kind: Kind, exchanged: _Exchanged, told: Told) -> None:
+        """Of a request that breaks the schema the exchange itself shows all that can be said."""
+        if kind[1] == VALID:
+            self._lab.notes.extend(f"{exchanged.call}\t{complaint}" for complaint in told.answer)
+            self._lab.notes.extend(f"{exchanged.poll}\t{complaint}" for complaint in told.polled)
 
-    async def _send(self, path: str, situation: str, raw: bytes) -> Call:
+    async def _send(self, kind: Kind, raw: bytes) -> _Exchanged:
+        """Send a body, and poll the task that comes of it."""
+        path, situation = kind
         body = json.loads(raw)
         streamed = isinstance(body, dict) and body.get("stream") is True
-        return await self._lab.send(
+        self._left -= 1
+        call = await self._lab.send(
             self._surface, path, situation=situation, who=self._who, raw=raw, streamed=streamed
         )
-
-    async def _poll(self, task: str) -> Call:
-        return await self._lab.send("tasks", task_path(task), situation=LINKED, who=self._who, method="GET")
-
-
-def _complaints(case: Any, call: Call) -> list[str]:
-    """What Schemathesis finds in an answer: a status, a type or a body that is not documented."""
-    import requests
-    import schemathesis
-    from schemathesis.core.failures import FailureGroup
-    from schemathesis.core.transport import Response
-
-    answer = call.exchange.response
-    if answer is None:
-        return []
-    headers: dict[str, list[str]] = {}
-    for name, value in answer.headers:
-        headers.setdefault(name.lower(), []).append(value)
-    request = call.exchange.request
-    prepared = requests.Request(request.method, request.url, data=request.body).prepare()
-    response = Response(answer.status, headers, answer.body, prepared, call.exchange.ended_at, verify=False)
-    try:
-        case.validate_response(
-            response,
-            checks=[
-                schemathesis.checks.status_code_conformance,
-                schemathesis.checks.content_type_conformance,
-                schemathesis.checks.response_schema_conformance,
-            ],
-        )
-    except FailureGroup as group:
-        return [
-            f"{failure.title}: {' '.join(str(failure.message).split())[:300]}" for failure in group.exceptions
-        ]
-    return []
+        task = task_id(call) if self._surface == "tasks" and situation == VALID else None
+        if task is None or self._left <= 0:
+            return _Exchanged(Sent(_answer(call)), call.id)
+        self._left -= 1
+        poll = await self._lab.send("tasks", task_path(task), situation=LINKED, who=self._who, method="GET")
+        return _Exchanged(Sent(_answer(call), task, _answer(poll)), call.id, poll.id)
 
 
-def _encoded(body: Any) -> bytes | None:
-    """The body as JSON, or None for what no JSON text can hold (lone surrogates) and for bodies left out."""
-    if not isinstance(body, (dict, list, str, int, float, bool)) and body is not None:
-        return None
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except (UnicodeEncodeError, ValueError, TypeError):
-        return None
+def _answer(call: Call) -> Answer:
+    request, response = call.exchange.request, call.exchange.response
+    return Answer(
+        request.method,
+        request.url,
+        request.body,
+        None if response is None else response.status,
+        () if response is None else response.headers,
+        b"" if response is None else response.body,
+        call.exchange.ended_at,
+    )
