@@ -7,7 +7,7 @@ Source: public docs, Streaming and Errors of the chat pages.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiohttp import HttpVersion11, web
@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11, web
 from reference_gateway.errors import ErrorRenderer
 from reference_gateway.failures import Failure, GatewayError, Kind
 from reference_gateway.payment import Payment
-from reference_gateway.sse import EventTooLargeError, SseEvent, SseReader
+from reference_gateway.sse import EventTooLargeError, SseReader
 from reference_gateway.translation.streams import BrokenStreamError, Progress, StreamTranslator
 from reference_gateway.upstream import UpstreamReply
 
@@ -77,10 +77,15 @@ class EventSink:
         The same bytes as `write` sends, in a third of the time. While anything is left to send, `write` takes care of
         a caller who reads slowly.
         """
-        if self._direct is None or not self.is_clear:
+        if not self.is_clear:
             return False
-        self._direct.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.push(data)
         return True
+
+    def push(self, data: bytes) -> None:
+        """Send bytes at once; for whoever has seen that the way is clear."""
+        if data and self._direct is not None:
+            self._direct.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def finish(self) -> web.StreamResponse:
         """End the response cleanly."""
@@ -142,12 +147,8 @@ class StreamRelay:
             """The same as below, there and then, for a caller who keeps up."""
             if not sink.is_clear:
                 return False
-            out = bytearray()
-            try:
-                _translate(reader.feed(data), translator, out)
-            finally:
-                if out:
-                    sink.write_now(bytes(out))
+            for event in reader.feed(data):
+                sink.push(translator.feed(event))
             if translator.progress is not Progress.OPEN:
                 upstream.stop_passing()
             return True
@@ -167,7 +168,8 @@ class StreamRelay:
                 return
             out = bytearray()
             try:
-                _translate(reader.feed(chunk), translator, out)
+                for event in reader.feed(chunk):
+                    out += translator.feed(event)
             finally:
                 # What came before a break is still the caller's.
                 await self.emit(sink, bytes(out))
@@ -228,9 +230,3 @@ class StreamRelay:
         """Stop the upstream at once; nothing was delivered in full, so nothing is charged."""
         upstream.abort()
         payment.abandon()
-
-
-def _translate(events: Iterable[SseEvent], translator: StreamTranslator, out: bytearray) -> None:
-    """Add what the events become to `out`, which holds the part before a break as well."""
-    for event in events:
-        out += translator.feed(event)

@@ -7,6 +7,7 @@ lines that begin with a colon are comments, an event without data is none, an un
 from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
+_PLAIN = b"data: "
 MOST_BYTES_PER_EVENT = 32 * 1024 * 1024
 
 
@@ -31,9 +32,13 @@ class SseReader:
         self._name = ""
         self._data: list[bytes] = []
         self._size = 0
+        # Whether the next byte begins an event.
+        self._between = False
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """Take the next bytes in; raises `EventTooLargeError`."""
+        if self._between and _is_plain(chunk):
+            return [SseEvent("", chunk[len(_PLAIN) : -2])]
         text = self._rest + self._normalised(chunk)
         if self._at_start:
             if len(text) < len(_BOM) and _BOM.startswith(text):
@@ -43,6 +48,7 @@ class SseReader:
             self._at_start = False
         *lines, self._rest = text.split(b"\n")
         events = [event for line in lines if (event := self._line(line)) is not None]
+        self._between = not self._rest and not self._data and not self._name and not self._after_cr
         if self._size + len(self._rest) > MOST_BYTES_PER_EVENT:
             raise EventTooLargeError(f"one event is larger than {MOST_BYTES_PER_EVENT} bytes")
         return events
@@ -74,6 +80,16 @@ class SseReader:
         name, data = self._name, self._data
         self._name, self._data, self._size = "", [], 0
         return SseEvent(name, b"\n".join(data)) if data else None
+
+
+def _is_plain(chunk: bytes) -> bool:
+    """Whether bytes are one unnamed event with one line of data, as most reads of a stream are."""
+    return (
+        chunk.startswith(_PLAIN)
+        and chunk.find(b"\n") == len(chunk) - 2
+        and chunk.endswith(b"\n")
+        and b"\r" not in chunk
+    )
 
 
 def frame(data: bytes) -> bytes:

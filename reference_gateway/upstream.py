@@ -96,7 +96,8 @@ class UpstreamReply:
         which also tells of an end or a break. Raises what `take` raises.
         """
         content = self._response.content
-        direct = self._direct or self._taken_over()
+        # Not by truth: a connection is a queue of replies as well, and an empty one is false.
+        direct = self._taken_over() if self._direct is None else self._direct
         if direct is None or content.total_bytes > self._read or content.is_eof() or content.exception():
             return
         self._direct = direct

@@ -131,31 +131,16 @@ class DirectConnection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Read."""
-        if self._chunks is not None and data:
-            self._read(self._chunks, data)
+        if self._chunks is None or not data:
+            if data:
+                is_first = self._seen == b"" and len(data) <= _MOST_FIRST_BYTES
+                self._seen = data if is_first else None
+            super().data_received(data)
             return
-        if data:
-            is_first = self._seen == b"" and len(data) <= _MOST_FIRST_BYTES
-            self._seen = data if is_first else None
-        super().data_received(data)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Let the library tell how the reply ended."""
-        self._chunks = None
-        super().connection_lost(exc)
-        self.stop()
-
-    def _read(self, chunks: ChunkReader, data: bytes) -> None:
         try:
-            content, rest = chunks.feed(data)
+            content, rest = self._chunks.feed(data)
         except BrokenChunkError as error:
-            self._chunks = None
-            if self._content is not None:
-                self._content.set_exception(
-                    aiohttp.ClientPayloadError("a chunk is longer than it said"), error
-                )
-            self.force_close()
-            self.stop()
+            self._break_off(error)
             return
         if content:
             self._deliver(content)
@@ -164,16 +149,26 @@ class DirectConnection(ResponseHandler):
             super().data_received(rest)
             self.stop()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let the library tell how the reply ended."""
+        self._chunks = None
+        super().connection_lost(exc)
+        self.stop()
+
+    def _break_off(self, error: BrokenChunkError) -> None:
+        self._chunks = None
+        if self._content is not None:
+            self._content.set_exception(aiohttp.ClientPayloadError("a chunk is longer than it said"), error)
+        self.force_close()
+        self.stop()
+
     def _deliver(self, content: bytes) -> None:
-        take, passing = self._take, self._passing
-        if take is not None and passing is not None and not passing.done():
+        if self._take is not None and self._passing is not None and not self._passing.done():
             try:
-                taken = take(content)
+                if self._take(content):
+                    return
             except Exception as error:  # noqa: BLE001 - whoever waits for the stream is told
-                if not passing.done():
-                    passing.set_exception(error)
-                return
-            if taken:
+                self._passing.set_exception(error)
                 return
             self.stop()
         if self._content is not None:

@@ -14,6 +14,7 @@ from reference_gateway import usage as wire_usage
 from reference_gateway.jsonwire import JsonObject, NotJsonError, decode, encode, glance
 from reference_gateway.pricing import Charge, Usage
 from reference_gateway.sse import DONE, SseEvent, frame
+from reference_gateway.translation.passing import Likeness
 from reference_gateway.translation.replies import Identity
 
 
@@ -129,10 +130,15 @@ class ChatStreamFromOpenAI(ChatStream):
         self._their_head: bytes = b""
         self._our_head: bytes = b""
         self._their_names: tuple[str, ...] = ()
+        self._likeness: Likeness | None = None
         # A subclass that writes chunks in a way of its own is given all of them to write.
         self._by_head = type(self).chunk is ChatStream.chunk and not include_usage
 
     def feed(self, event: SseEvent) -> bytes:
+        if self._likeness is not None and not event.name:
+            passed = self._likeness.passed(event.data)
+            if passed:
+                return passed
         if self.progress is Progress.TERMINATED:
             return b""
         if event.data == b"[DONE]":
@@ -144,10 +150,13 @@ class ChatStreamFromOpenAI(ChatStream):
         choices = chunk.get("choices")
         if not isinstance(choices, list):
             raise BrokenStreamError("the upstream sent a chunk without choices")
-        if self._their_names == tuple(chunk) and all(map(self._unchanged, choices)):
+        if self._their_names == tuple(chunk) and choices and all(map(self._unchanged, choices)):
             passed = self._passed(event.data)
             if passed:
+                self._likeness = Likeness.of(event.data, passed)
                 return passed
+        # A choice may begin or end: what was alike before need not be any more.
+        self._likeness = None
         return self._rewritten(event.data)
 
     def _unchanged(self, choice: Any) -> bool:

@@ -4,9 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reference_gateway.jsonwire import JsonObject
 from reference_gateway.sse import SseEvent
+from reference_gateway.translation import streams
 from reference_gateway.translation.replies import Identity
 from reference_gateway.translation.streams import BrokenStreamError, ChatStreamFromOpenAI, Progress
 
@@ -116,3 +119,72 @@ def test_a_chunk_that_makes_no_sense_breaks_the_stream_after_good_ones_too(bad: 
         stream.feed(SseEvent("", compact(data)))
     with pytest.raises(BrokenStreamError):
         stream.feed(SseEvent("", bad))
+
+
+ODD = [
+    *(b"\\", b'\\"', b'"', b"\\n", b"\\u00e9", b"\\ud800", b"\\x", b"\n", b"\xc3", b"\xed\xa0\x80", b"\x7f"),
+    b'","finish_reason":"stop","x":"',
+    b'"},"finish_reason":"stop"}],"error":{"x":"',
+    b'\\"content\\":\\"',
+]
+INSIDE = st.one_of(
+    st.binary(max_size=12),
+    st.text(max_size=12).map(lambda text: json.dumps(text)[1:-1].encode()),
+    st.text(max_size=12).map(lambda text: json.dumps(text, ensure_ascii=False)[1:-1].encode()),
+    st.sampled_from(ODD),
+)
+
+
+@given(st.lists(INSIDE, max_size=6), st.booleans(), st.booleans())
+def test_whatever_stands_for_a_text_is_read_as_a_parser_reads_it(
+    insides: list[bytes], usage: bool, spaced: bool
+) -> None:
+    one = chunk(piece({"content": "@"}, logprobs=None), **({"usage": None} if usage else {}))
+    form = one if spaced else compact(one)
+    passed, anew = ChatStreamFromOpenAI(ME), WrittenAnew(ME)
+    said(passed, [form, form, form])
+    said(anew, [form, form, form])
+    for inside in insides:
+        sent = [form.replace(b"@", inside)]
+        try:
+            expected = said(anew, sent)
+        except BrokenStreamError:
+            with pytest.raises(BrokenStreamError):
+                said(passed, sent)
+            return
+        assert said(passed, sent) == expected
+        if anew.progress is not Progress.OPEN:
+            return
+
+
+def test_a_choice_that_has_finished_says_no_more_in_the_form_it_had() -> None:
+    words = [chunk(piece({"content": text}, index)) for text in "abc" for index in (0, 1)]
+    data = [*words, chunk(piece({}, finish="stop")), *words, chunk(piece({}, 1, finish="stop")), *words]
+    sent = [*map(compact, data), b"[DONE]", compact(words[0])]
+    assert said(ChatStreamFromOpenAI(ME, choices=2), sent) == said(WrittenAnew(ME, choices=2), sent)
+
+
+def test_a_chunk_without_choices_says_nothing() -> None:
+    stream = ChatStreamFromOpenAI(ME)
+    for data in WORDS[:3]:
+        stream.feed(SseEvent("", compact(data)))
+    assert stream.feed(SseEvent("", compact(chunk()))) == b""
+
+
+def test_an_error_in_the_form_of_a_chunk_is_told_by_the_name_of_its_event() -> None:
+    stream = ChatStreamFromOpenAI(ME)
+    for data in WORDS[:2]:
+        stream.feed(SseEvent("", compact(data)))
+    assert stream.feed(SseEvent("", compact(WORDS[1]))) != b""
+    with pytest.raises(BrokenStreamError):
+        stream.feed(SseEvent("error", compact(WORDS[1])))
+
+
+def test_a_chunk_as_the_one_before_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = ChatStreamFromOpenAI(ME)
+    for data in WORDS[:2]:
+        stream.feed(SseEvent("", compact(data)))
+    first = stream.feed(SseEvent("", compact(WORDS[1])))
+    monkeypatch.setattr(streams, "read_event", None)
+    other = compact(WORDS[1]).replace(b'b"}', 'Ä\\n"}'.encode())
+    assert stream.feed(SseEvent("", other)) == first.replace(b'b"}', 'Ä\\n"}'.encode())

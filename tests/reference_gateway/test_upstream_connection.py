@@ -5,13 +5,15 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from itertools import count
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_gateway import upstream_connection
+from reference_gateway.relay import EventSink
 from reference_gateway.upstream import UpstreamReply
 from reference_gateway.upstream_connection import BrokenChunkError, ChunkReader
 
@@ -248,5 +250,25 @@ def test_the_chunks_of_a_stream_are_passed_on_without_waking_its_task(
             assert answer.data[-1] == "[DONE]"
             # Begin and end take the usual way.
             assert (len(sizes) <= 6) == (way == "direct"), sizes
+
+    asyncio.run(main())
+
+
+@SQLITE
+def test_a_caller_who_is_slow_for_a_moment_is_served_at_once_afterwards(
+    deploy: Any, reads: Iterator[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, usual, asked = next(reads), cast("property", EventSink.is_clear).fget, count()
+    assert usual is not None
+    monkeypatch.setattr(EventSink, "is_clear", property(lambda sink: next(asked) % 10 != 5 and usual(sink)))
+
+    async def main() -> None:
+        async with deploy() as d:
+            customer = await d.customer()
+            content = f"[[wb:s;text={' word' * 30};chunks=30;gap_ms=3;in=5;out=30]]"
+            answer = await d.chat(customer, {**call(), "messages": [{"role": "user", "content": content}]})
+            assert answer.content == " word" * 30
+            assert answer.data[-1] == "[DONE]"
+            assert 3 < len(sizes) < 15, sizes
 
     asyncio.run(main())
