@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from mock_upstreams.config import LISTENER_KINDS, ListenerPlan
 from mock_upstreams.library import MAX_NAMED, MAX_OUTAGES, Library, Match, Outage, Rule
 from mock_upstreams.scenario import build, check_stated
@@ -28,6 +26,7 @@ from mock_upstreams.scenario_keys import (
     read_mapping,
     scenario_schema,
 )
+from mock_upstreams.yaml_files import FileTrouble, YamlFileError, line_of, read_yaml
 
 SCHEMA_FILE: Final = Path(__file__).with_name("scenarios.schema.json")
 _SECTIONS: Final = ("scenarios", "rules", "outages")
@@ -149,21 +148,13 @@ def _milliseconds(value: Mapping[str, Any], name: str, path: str, default: float
 def load_library(path: str) -> Library:
     """The library of a scenario file. Raises ScenarioFileError."""
     try:
-        text = Path(path).read_bytes()[: MAX_FILE_BYTES + 1]
-    except OSError as exc:
-        raise ScenarioFileError(f"{path}: {exc.strerror}; give the path of a scenario file") from None
-    if len(text) > MAX_FILE_BYTES:
-        raise ScenarioFileError(f"{path}: larger than {MAX_FILE_BYTES} bytes; split the file")
-    try:
-        node = yaml.compose(text.decode("utf-8"), Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-    except UnicodeDecodeError:
-        raise ScenarioFileError(f"{path}: not UTF-8; save the file as UTF-8") from None
-    except yaml.MarkedYAMLError as exc:
-        line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        raise ScenarioFileError(f"{path}:{line}: not YAML: {exc.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
-        raise ScenarioFileError(f"{path}: not YAML: {exc}") from None
+        value, node = read_yaml(path, MAX_FILE_BYTES)
+    except YamlFileError as exc:
+        remedy = {
+            FileTrouble.UNREADABLE: "; give the path of a scenario file",
+            FileTrouble.TOO_LARGE: "; split the file",
+        }
+        raise ScenarioFileError(f"{exc}{remedy.get(exc.trouble, '')}") from None
     try:
         return read_library(value)
     except ScenarioError as exc:
@@ -203,32 +194,6 @@ def _section(value: Mapping[str, Any], name: str, kind: type, default: Any) -> A
     if not isinstance(found, kind):
         raise ScenarioError(name, "expected names with scenarios" if kind is dict else "expected a list")
     return found
-
-
-def line_of(node: yaml.Node | None, path: str) -> int:
-    """The line of the value that a path leads to, or of the last part of it that exists."""
-    line = 1
-    rest = path
-    while node is not None:
-        line = int(node.start_mark.line) + 1
-        if isinstance(node, yaml.SequenceNode) and rest.startswith("["):
-            index, _, rest = rest[1:].partition("]")
-            rest = rest.removeprefix(".")
-            node = node.value[int(index)] if int(index) < len(node.value) else None
-        elif isinstance(node, yaml.MappingNode) and rest:
-            for key, child in node.value:
-                name = str(key.value)
-                if rest == name or rest.startswith((f"{name}.", f"{name}[")):
-                    rest = rest[len(name) :].removeprefix(".")
-                    line, node = int(key.start_mark.line) + 1, child
-                    break
-            else:
-                return line
-            if not rest:
-                return line
-        else:
-            return line
-    return line
 
 
 # The published schema

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from mock_upstreams.config import LISTENER_KINDS, SimulatorConfig
 from mock_upstreams.listeners import is_loopback
-from mock_upstreams.scenario_files import line_of, read_listener
+from mock_upstreams.scenario_files import read_listener
 from mock_upstreams.scenario_keys import NAME, ScenarioError, nearest
 from mock_upstreams.timings import SPEED_SCHEMA, read_speed
+from mock_upstreams.yaml_files import FileTrouble, YamlFileError, line_of, read_yaml
 
 SCHEMA_FILE: Final = Path(__file__).with_name("simulator.schema.json")
 DEFAULT_PORT: Final = 8890
@@ -215,21 +214,13 @@ def listener_of(text: str) -> dict[str, Any]:
 def read_file(path: str) -> dict[str, Any]:
     """The settings that a configuration file states. Raises SettingsError."""
     try:
-        raw = Path(path).read_bytes()[: _MAX_FILE_BYTES + 1]
-        text = raw.decode("utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-    except OSError as exc:
-        raise SettingsError(f"{path}: {exc.strerror}; give the path of a configuration file") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: not UTF-8; save the file as UTF-8") from None
-    except yaml.MarkedYAMLError as exc:
-        line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        raise SettingsError(f"{path}:{line}: not YAML: {exc.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
-        raise SettingsError(f"{path}: not YAML: {exc}") from None
-    if len(raw) > _MAX_FILE_BYTES:
-        raise SettingsError(f"{path}: larger than {_MAX_FILE_BYTES} bytes; is it the right file?")
+        value, node = read_yaml(path, _MAX_FILE_BYTES)
+    except YamlFileError as exc:
+        remedy = {
+            FileTrouble.UNREADABLE: "; give the path of a configuration file",
+            FileTrouble.TOO_LARGE: "; is it the right file?",
+        }
+        raise SettingsError(f"{exc}{remedy.get(exc.trouble, '')}") from None
     try:
         stated = _read({} if value is None else value)
     except ScenarioError as exc:

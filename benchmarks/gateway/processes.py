@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wire import Endpoint
 
@@ -54,11 +54,7 @@ def child(command: Sequence[str], log: Path) -> Iterator[tuple[subprocess.Popen[
             process.stdin.close()
             if "mock_upstreams" in command:
                 process.terminate()
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _wait(process)
             process.stdout.close()
 
 
@@ -128,11 +124,16 @@ def portkey(folder: Path, upstream: str) -> Iterator[Endpoint]:
             yield Endpoint("portkey", f"http://127.0.0.1:{port}/v1", "upstream-key-openai", headers)
         finally:
             process.terminate()
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _wait(process)
+
+
+def _wait(process: subprocess.Popen[Any]) -> None:
+    """Until it has ended; killed where it does not in time."""
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:

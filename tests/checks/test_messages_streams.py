@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.checks.message_evidence import post
 from weighbridge.checks import message_sdk, message_streams, messages
 from weighbridge.checks.message_events import GRAMMAR, State, read
 from weighbridge.evidence import Call, Chunk, Ending, Exchange, Observation, Request, Response, UpstreamCall
@@ -18,27 +19,6 @@ from weighbridge.verdict import Outcome
 TEXT = "naïve 東京 🚚"
 EVENT_STREAM = (("Content-Type", "text/event-stream; charset=utf-8"),)
 Events = list[tuple[str, dict[str, Any]]]
-
-
-def post(ending: str = "complete") -> UpstreamCall:
-    return UpstreamCall(
-        1,
-        "w-1",
-        "default",
-        "anthropic",
-        "messages",
-        "POST",
-        "/v1/messages",
-        (),
-        None,
-        "{}",
-        "m",
-        True,
-        1,
-        200,
-        3,
-        ending,
-    )
 
 
 def stream(
@@ -314,7 +294,7 @@ SIGNALLED, STOPPED, ENDED = (
 def test_three_facts_about_a_break_are_judged_apart(
     events: Events, ending: Ending, broken: list[Rule]
 ) -> None:
-    call = stream(events, BREAK, ending=ending, upstream=(post("fault:reset"),))
+    call = stream(events, BREAK, ending=ending, upstream=(post(ending="fault:reset"),))
     found = [rule for rule in (SIGNALLED, STOPPED, ENDED) if rule(call).outcome is Outcome.BROKEN]
     assert found == broken
 

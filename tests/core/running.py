@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,22 @@ def command(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None
         check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def served(*options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[dict[str, str]]:
+    """The variables that `weighbridge serve` prints, while it serves simulator and gateway; it ends at that signal."""
+    command = [sys.executable, "-m", "weighbridge", "serve", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            lines = itertools.takewhile(lambda line: line.startswith("export "), process.stdout)
+            named = (line.removeprefix("export ").strip().partition("=") for line in lines)
+            yield {name: value.strip("'\"") for name, _, value in named}
+        finally:
+            process.send_signal(end)
+            code = process.wait(30)
+    assert code == 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.core.running import ROOT, command
+from tests.core.running import ROOT, command, served
 
 
 def _target(tmp_path: Path, text: str) -> str:
@@ -120,21 +120,8 @@ def test_a_port_in_use_is_named() -> None:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[dict[str, str]]:
     """Variables of a served simulator and gateway."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "weighbridge", "serve"], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    variables: dict[str, str] = {}
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("export "):
-            name, _, value = line.removeprefix("export ").strip().partition("=")
-            variables[name] = value
-        else:
-            break
-    yield variables
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 0
-    process.stdout.close()
+    with served(end=signal.SIGINT) as variables:
+        yield variables
 
 
 def test_a_refused_key_stops_the_run(pair: dict[str, str]) -> None:

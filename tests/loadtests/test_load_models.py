@@ -2,10 +2,6 @@
 
 import itertools
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -16,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.loadtests.plain_locust import free_port, plain_locust
 from weighbridge.cli import main
-from weighbridge.locate import folder
 
 PLAIN = {
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]
@@ -230,32 +226,10 @@ def test_what_cannot_be_is_said_before_the_load(
 
 
 # -------------------------------------------------------------------------------- locust itself
-def plain_locust(serving: Any, place: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("WEIGHBRIDGE", "LOCUST"))
-    }
-    environment |= {
-        "WEIGHBRIDGE_TARGET": serving.url,
-        "WEIGHBRIDGE_KEY": "k",
-        "WEIGHBRIDGE_MODEL": "m",
-        **variables,
-    }
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "locust", "-f", str(folder("loadtests") / "locustfile.py"), *arguments],
-        cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_plain_locust_merges_the_figures_of_its_workers_exactly(serving: Any, tmp_path: Path) -> None:
     port = str(free_port())
     process = plain_locust(
-        serving, tmp_path, "--headless", "--only-summary", "--users", "4", "--spawn-rate", "4", "--run-time", "4",
+        serving.url, tmp_path, "--headless", "--only-summary", "--users", "4", "--spawn-rate", "4", "--run-time", "4",
         "--processes", "2", "--stop-timeout", "5", "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
         "--master-port", port, WEIGHBRIDGE_MIX="chat,plain", WEIGHBRIDGE_WARM_UP="100ms",
     )  # fmt: skip
@@ -273,7 +247,7 @@ def test_plain_locust_merges_the_figures_of_its_workers_exactly(serving: Any, tm
 def test_plain_locust_replays_a_trace(serving: Any, tmp_path: Path) -> None:
     (tmp_path / "starts").write_text("".join(f"{moment / 20}\n" for moment in range(30)))
     process = plain_locust(
-        serving, tmp_path, "--headless", "--only-summary", "--users", "1", "--run-time", "3", "--stop-timeout", "5",
+        serving.url, tmp_path, "--headless", "--only-summary", "--users", "1", "--run-time", "3", "--stop-timeout", "5",
         WEIGHBRIDGE_ARRIVALS=f"trace:{tmp_path / 'starts'}", WEIGHBRIDGE_WARM_UP="100ms",
     )  # fmt: skip
     said, errors = process.communicate(timeout=60)
@@ -287,7 +261,7 @@ def web(serving: Any, tmp_path: Path) -> Iterator[str]:
     """Locust with its web UI, loading."""
     port = free_port()
     process = plain_locust(
-        serving, tmp_path, "--web-host", "127.0.0.1", "--web-port", str(port), "--autostart", "--users", "3",
+        serving.url, tmp_path, "--web-host", "127.0.0.1", "--web-port", str(port), "--autostart", "--users", "3",
         "--spawn-rate", "3", WEIGHBRIDGE_WARM_UP="100ms",
     )  # fmt: skip
     try:

@@ -30,14 +30,19 @@ def opened(hostile: Any, arrivals: Arrivals, seconds: float, wait_s: float) -> R
         return True
 
     hostile.script = script
-    lane = Lane("chat", "chat", f"{hostile.url}/chat/completions", (), "{}", "m", "openai", "chat.funded")
+    return kept(hostile.url, arrivals, seconds, close_s=5)
+
+
+def kept(url: str, arrivals: Arrivals, seconds: float, *, close_s: float) -> Recorder:
+    """Keep a schedule for a while, and cut off what is under way so long after it."""
+    lane = Lane("chat", "chat", f"{url}/chat/completions", (), "{}", "m", "openai", "chat.funded")
     recorder = Recorder(warm_up=0, sample=5, keep_failed=5)
     opening = Opening(
         Calls(LoadPlan((lane,), arrivals=arrivals), recorder), arrivals, (0, 1), lambda _lane, _outcome: None
     )
     recorder.begin()
     opening.keep(lambda: False, seconds)
-    opening.close(5)
+    opening.close(close_s)
     recorder.end()
     return recorder
 
@@ -85,15 +90,7 @@ def test_a_call_that_the_end_cuts_off_is_unfinished(hostile: Any) -> None:
         return False
 
     hostile.script = script
-    lane = Lane("chat", "chat", f"{hostile.url}/chat/completions", (), "{}", "m", "openai", "chat.funded")
-    recorder = Recorder(warm_up=0, sample=5, keep_failed=5)
-    opening = Opening(
-        Calls(LoadPlan((lane,), arrivals=arrivals), recorder), arrivals, (0, 1), lambda _lane, _outcome: None
-    )
-    recorder.begin()
-    opening.keep(lambda: False, 0.3)
-    opening.close(0.1)
-    recorder.end()
+    recorder = kept(hostile.url, arrivals, 0.3, close_s=0.1)
     assert recorder.tally.unfinished == recorder.tally.started == 5
 
 

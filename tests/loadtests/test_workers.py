@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +14,9 @@ from typing import Any
 
 import psutil
 
+from tests.loadtests.plain_locust import free_port, plain_locust
 from weighbridge.load.figures import Figures, Tally
 from weighbridge.load.trust import check
-from weighbridge.locate import folder
 
 WHOLE = json.dumps(
     {"choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
@@ -42,30 +41,17 @@ def serve(hostile: Any, seconds: float) -> None:
 
 def locust(hostile: Any, place: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """Plain locust with two workers."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("WEIGHBRIDGE", "LOCUST"))
-    }
-    environment |= {
-        "WEIGHBRIDGE_TARGET": hostile.url,
-        "WEIGHBRIDGE_KEY": "k",
-        "WEIGHBRIDGE_MODEL": "m",
-        "WEIGHBRIDGE_MIX": "plain",
-        "WEIGHBRIDGE_WARM_UP": "100ms",
-    }
-    # A port of the master's own choice cannot be told to its workers, so a free one is looked for.
     port = str(free_port())
-    return subprocess.Popen(
-        [*before, sys.executable, "-P", "-m", "locust", "-f", str(folder("loadtests") / "locustfile.py"), "--headless",
-         "--only-summary", "--users", "4", "--spawn-rate", "4", "--processes", "2", "--master-bind-host", "127.0.0.1",
-         "--master-bind-port", port, "--master-port", port, *arguments],
-        cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    return plain_locust(
+        hostile.url,
+        place,
+        *("--headless", "--only-summary", "--users", "4", "--spawn-rate", "4", "--processes", "2"),
+        *("--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port),
+        *arguments,
+        before=before,
+        WEIGHBRIDGE_MIX="plain",
+        WEIGHBRIDGE_WARM_UP="100ms",
+    )
 
 
 def whole_calls(said: str) -> int:

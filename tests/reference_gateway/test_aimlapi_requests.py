@@ -4,18 +4,12 @@ from typing import Any
 
 import pytest
 
-from reference_gateway import reapi_config
 from reference_gateway.aimlapi.requests import AimlapiRequestToAnthropic
 from reference_gateway.aimlapi.validation import AimlapiValidator
 from reference_gateway.failures import GatewayError
+from tests.reference_gateway.documented import CONFIG
 
-MODEL = reapi_config(
-    openai_url="http://o/v1",
-    anthropic_url="http://a",
-    media_url="http://m",
-    upstream_key="k",
-    operator_token="t",
-).aimlapi.models["anthropic/claude-opus-4-8"]
+MODEL = CONFIG.aimlapi.models["anthropic/claude-opus-4-8"]
 HI = {"role": "user", "content": "hi"}
 FUNCTION = {
     "type": "function",

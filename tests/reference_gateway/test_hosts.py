@@ -9,10 +9,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 
 from mock_upstreams import Simulator, SimulatorConfig
 from tests.crash.evidence import read_books
+from tests.reference_gateway.shared_database import write_configuration
 
 OPERATOR = {"Authorization": "Bearer operator-token"}
 
@@ -55,22 +55,7 @@ def two_hosts(postgresql_url: str, tmp_path: Path) -> Any:
     @asynccontextmanager
     async def start() -> AsyncIterator[tuple[Host, Host, str]]:
         async with Simulator(SimulatorConfig()) as simulator:
-            config = tmp_path / "gateway.yaml"
-            values = {
-                "operator_token": "operator-token",
-                "database": postgresql_url,
-                "database_connections": 3,
-                "files": str(tmp_path / "files"),
-                "lease_s": 30.0,
-                "groups": {"default": {"routes": {"gpt-5.5": "openai"}}},
-                "models": {"gpt-5.5": {"family": "openai", "rates": {"input": "5", "output": "30"}}},
-                "task_models": {"gpt-image-2": {"endpoint": "images", "kind": "image", "price": 40}},
-                "channels": {"openai": {"dialect": "openai", "url": f"{simulator.url}/v1", "key": "k"}},
-                "media": {"url": simulator.url, "key": "k"},
-                "task_poll_interval_s": 0.05,
-                "task_rate_limit": 1000,
-            }
-            config.write_text(yaml.safe_dump(values))
+            config = write_configuration(tmp_path, postgresql_url, simulator.url)
             hosts = [await _start(config) for _ in range(2)]
             try:
                 yield hosts[0], hosts[1], simulator.url

@@ -6,18 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_gateway import reapi_config
 from reference_gateway.config import ChatModel
 from reference_gateway.money import MoneyError, pico_from_usd, pico_per_token, usd_from_pico
 from reference_gateway.pricing import Pricing, Tier, Usage
+from tests.reference_gateway.documented import CONFIG
 
-CONFIG = reapi_config(
-    openai_url="http://o/v1",
-    anthropic_url="http://a",
-    media_url="http://m",
-    upstream_key="k",
-    operator_token="t",
-)
 GPT = CONFIG.models["gpt-5.5"]
 OPUS = CONFIG.models["claude-opus-4-8"]
 SONNET = CONFIG.models["claude-sonnet-4-6"]

@@ -38,6 +38,18 @@ def test_no_spelling_of_loopback_gets_a_socket(spelling: str) -> None:
         public_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", (spelling, 80)))
 
 
+async def refused(url: str) -> None:
+    """A result at this address is not fetched."""
+    client = MediaClient(MediaProvider("http://provider.invalid", "key"), 5.0)
+    await client.start()
+    try:
+        with pytest.raises(MediaError):
+            async with client.download(url):
+                pass
+    finally:
+        await client.close()
+
+
 HOSTS = [
     "127.0.0.1", "localhost", "2130706433", "0177.0.0.1", "0x7f000001", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0",
 ]  # fmt: skip
@@ -55,16 +67,8 @@ def test_a_result_at_a_private_address_is_never_connected_to(host: str) -> None:
 
         server = await asyncio.start_server(count, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        client = MediaClient(MediaProvider("http://provider.invalid", "key"), 5.0)
-        await client.start()
-        try:
-            with pytest.raises(MediaError):
-                async with client.download(f"http://{host}:{port}/file.png"):
-                    pass
-        finally:
-            await client.close()
-            server.close()
-            await server.wait_closed()
+        async with server:
+            await refused(f"http://{host}:{port}/file.png")
         assert arrived == 0
 
     asyncio.run(main())
@@ -72,17 +76,7 @@ def test_a_result_at_a_private_address_is_never_connected_to(host: str) -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://8.8.8.8/x", "http://[::1", "gopher://x"])
 def test_a_result_that_is_not_on_the_web_is_refused(url: str) -> None:
-    async def main() -> None:
-        client = MediaClient(MediaProvider("http://provider.invalid", "key"), 5.0)
-        await client.start()
-        try:
-            with pytest.raises(MediaError):
-                async with client.download(url):
-                    pass
-        finally:
-            await client.close()
-
-    asyncio.run(main())
+    asyncio.run(refused(url))
 
 
 def test_a_name_that_resolves_to_a_public_address_first_and_to_loopback_then_is_refused() -> None:
@@ -98,14 +92,7 @@ def test_a_name_that_resolves_to_a_public_address_first_and_to_loopback_then_is_
         first = await rebinding()
         public_socket(first[0]).close()
         loop.getaddrinfo = rebinding  # type: ignore[method-assign]
-        client = MediaClient(MediaProvider("http://provider.invalid", "key"), 5.0)
-        await client.start()
-        try:
-            with pytest.raises(MediaError):
-                async with client.download("http://rebinding.example/x.png"):
-                    pass
-        finally:
-            await client.close()
+        await refused("http://rebinding.example/x.png")
 
     asyncio.run(main())
 

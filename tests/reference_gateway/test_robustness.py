@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference_gateway import Components, reapi_config
+from reference_gateway import Components
 from reference_gateway.aimlapi.replies import AimlapiReply, AimlapiStream
 from reference_gateway.aimlapi.requests import AimlapiRequestToAnthropic
 from reference_gateway.aimlapi.validation import AimlapiValidator
@@ -36,14 +36,8 @@ from reference_gateway.translation.to_anthropic import RequestToAnthropic
 from reference_gateway.translation.to_openai import RequestToOpenAI
 from reference_gateway.validation.chat import ClaudeChatValidator, OpenAIChatValidator
 from reference_gateway.validation.messages import MessagesValidator
+from tests.reference_gateway.documented import CONFIG
 
-CONFIG = reapi_config(
-    openai_url="http://o/v1",
-    anthropic_url="http://a",
-    media_url="http://m",
-    upstream_key="k",
-    operator_token="t",
-)
 ME = Identity("id", "m", 1)
 
 VALUES = st.recursive(

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from reference_gateway import reapi_config
 from reference_gateway.failures import GatewayError
 from reference_gateway.sse import SseEvent, SseReader
 from reference_gateway.translation.anthropic_streams import ChatStreamFromAnthropic
@@ -16,14 +15,9 @@ from reference_gateway.translation.to_anthropic import RequestToAnthropic
 from reference_gateway.translation.to_openai import RequestToOpenAI
 from reference_gateway.validation.chat import ClaudeChatValidator
 from reference_gateway.validation.messages import MessagesValidator
+from tests.reference_gateway.documented import CONFIG
 
-OPUS = reapi_config(
-    openai_url="http://o/v1",
-    anthropic_url="http://a",
-    media_url="http://m",
-    upstream_key="k",
-    operator_token="t",
-).models["claude-opus-4-8"]
+OPUS = CONFIG.models["claude-opus-4-8"]
 ME = Identity(id="id-1", model="claude-opus-4-8", created=1)
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 TEXT = {"type": "text", "text": "hi"}

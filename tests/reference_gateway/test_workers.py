@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from mock_upstreams import Simulator, SimulatorConfig
+from tests.reference_gateway.shared_database import write_configuration
 
 OPERATOR = {"Authorization": "Bearer operator-token"}
 
@@ -69,23 +70,9 @@ def workers(postgresql_url: str, tmp_path: Path) -> Any:
     @asynccontextmanager
     async def start(number: int = 2, **settings: Any) -> AsyncIterator[Workers]:
         async with Simulator(SimulatorConfig()) as simulator:
-            config = tmp_path / "gateway.yaml"
-            values = {
-                "operator_token": "operator-token",
-                "database": postgresql_url,
-                "database_connections": 3,
-                "files": str(tmp_path / "files"),
-                "lease_s": 30.0,
-                "groups": {"default": {"routes": {"gpt-5.5": "openai"}, "requests_per_second": 5}},
-                "models": {"gpt-5.5": {"family": "openai", "rates": {"input": "5", "output": "30"}}},
-                "task_models": {"gpt-image-2": {"endpoint": "images", "kind": "image", "price": 40}},
-                "channels": {"openai": {"dialect": "openai", "url": f"{simulator.url}/v1", "key": "k"}},
-                "media": {"url": simulator.url, "key": "k"},
-                "task_poll_interval_s": 0.05,
-                "task_rate_limit": 1000,
-                **settings,
-            }
-            config.write_text(yaml.safe_dump(values))
+            limited = {"default": {"routes": {"gpt-5.5": "openai"}, "requests_per_second": 5}}
+            settings = {"groups": limited, **settings}
+            config = write_configuration(tmp_path, postgresql_url, simulator.url, **settings)
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "reference_gateway", "--config", str(config)),
                 *("--workers", str(number)),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.running import ROOT, command
+from tests.core.running import ROOT, command, served
 from tests.targets.plain_server import KEY, MODEL, plain_server
 from weighbridge.catalogue import load as load_catalogue
 from weighbridge.coverage import coverage
@@ -153,23 +153,8 @@ def test_check_tells_what_does_not_hold(tmp_path: Path) -> None:
 
 def test_check_measures_the_embedded_pair() -> None:
     """`serve` prints what the embedded target file needs; every declaration of it holds."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "weighbridge", "serve"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        variables: dict[str, str] = {}
-        for line in process.stdout:
-            name, equals, value = line.strip().removeprefix("export ").partition("=")
-            if equals and name.startswith("WB_"):
-                variables[name] = value.strip("'\"")
-            if len(variables) >= 13:
-                break
+    with served() as variables:
         done = command("check", "targets/embedded.yaml", env=variables)
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
     assert done.code == 0, done.out + done.err
     assert "reaches the simulator" in done.out
     assert "upstream (12347 in, 919 out" in done.out

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.core.running import ROOT, Finished, command
+from tests.core.running import Finished, command, served
 from tests.targets import aiohttp_server
 from tests.targets.plain_server import KEY, MODEL, PlainServer, plain_server
 
@@ -72,27 +70,13 @@ def written(url: str, model: str, folder: Path) -> Path:
 
 
 def test_the_reference_gateway_is_conformant_as_a_bare_url(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "weighbridge", "serve"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            variables: dict[str, str] = {}
-            for line in process.stdout:
-                name, equals, value = line.strip().removeprefix("export ").partition("=")
-                if equals and name.startswith("WB_"):
-                    variables[name] = value.strip("'\"")
-                if {"WB_CHAT_URL", "WB_CHAT_KEY", "WB_MESSAGES_URL"} <= variables.keys():
-                    break
-            key = variables["WB_CHAT_KEY"]
-            chat = run_against(variables["WB_CHAT_URL"], key, "gpt-5.5", tmp_path / "chat")
-            native = run_against(
-                *(variables["WB_MESSAGES_URL"], key, "claude-opus-4-8", tmp_path / "messages"),
-                *("--profile", "anthropic-messages"),
-            )
-        finally:
-            process.terminate()
-            process.wait(20)
+    with served() as variables:
+        key = variables["WB_CHAT_KEY"]
+        chat = run_against(variables["WB_CHAT_URL"], key, "gpt-5.5", tmp_path / "chat")
+        native = run_against(
+            *(variables["WB_MESSAGES_URL"], key, "claude-opus-4-8", tmp_path / "messages"),
+            *("--profile", "anthropic-messages"),
+        )
     for done, report in (chat, native):
         assert done.code == 0, done.out
         verdicts = {row["verdict"] for row in report["requirements"]}
