@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -16,12 +17,10 @@ import typer
 
 from weighbridge import __version__, mock_commands, report_commands, target_commands
 from weighbridge.collection import rare_collections
-from weighbridge.engine import Settings
 from weighbridge.errors import ExitCode, WeighbridgeError
 from weighbridge.load.options import load
-from weighbridge.plan import Selection
+from weighbridge.pair_process import embedded_pair
 from weighbridge.report_commands import Allure, Badge, Html, Junit, Markdown, Sarif
-from weighbridge.verdict import Level
 
 app = typer.Typer(
     name="weighbridge",
@@ -50,6 +49,7 @@ Model = Annotated[str | None, typer.Option("--model", help="with a URL: model to
 
 @app.command()
 def run(
+    context: typer.Context,
     target: Target = None,
     profile: Annotated[
         list[str] | None, typer.Option("--profile", help="profile to judge (repeatable)")
@@ -103,11 +103,15 @@ def run(
     model: Model = None,
 ) -> None:
     """Judge a deployment; without --target the embedded simulator and reference gateway."""
-    with rare_collections():
+    # Started first, so that it starts while we load.
+    with rare_collections(), embedded_pair(wanted=target is None and not quick and not dry_run) as pair:
+        from weighbridge.engine import Settings
+        from weighbridge.plan import Selection
         from weighbridge.report.views import ViewPaths
         from weighbridge.run import resolve_target
         from weighbridge.run import run as run_options
         from weighbridge.session import RunOptions
+        from weighbridge.verdict import Level
 
         profiles = tuple(profile or ())
         options = RunOptions(
@@ -132,7 +136,7 @@ def run(
             diff=diff,
             dry_run=dry_run,
         )
-        code = run_options(options)
+        code = run_options(options, pair, context.obj)
     raise typer.Exit(int(code))
 
 
@@ -243,8 +247,10 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point: every error of ours is one sentence on standard error, and the right exit code."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
+    # A process of our own was loading until now, which its operator waited for as well.
+    began = time.monotonic() - (time.process_time() if arguments is None else 0.0)
     try:
-        app(args=arguments, standalone_mode=True)
+        app(args=arguments, standalone_mode=True, obj=began)
     except WeighbridgeError as error:
         sys.stderr.write(f"weighbridge: {error}\n")
         sys.exit(int(error.exit_code))

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from weighbridge.collection import rare_collections
-from weighbridge.embed import serving
 from weighbridge.errors import WeighbridgeError
 from weighbridge.lag import LagMeter
 from weighbridge.loops import new_event_loop
@@ -55,6 +54,9 @@ def _wait_for_the_end(over: Callable[[], object], scratch: str) -> None:
 
 
 async def _serve(channel: int, scratch: str) -> None:
+    # Loaded here, where garbage is collected rarely: there is none in what is loaded.
+    from weighbridge.embed import serving
+
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     threading.Thread(

@@ -15,14 +15,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from weighbridge.embedded_target import started
 from weighbridge.errors import HarnessError, WeighbridgeError
 from weighbridge.lag import LagMeter
-from weighbridge.target import Target
+
+if TYPE_CHECKING:
+    from weighbridge.target import Target
 
 #: Start-up on a busy machine.
 _START_S = 60.0
@@ -157,6 +158,8 @@ class PairProcess:
             if "error" in told:
                 self._ready.set_exception(HarnessError(f"the embedded gateway cannot start: {told['error']}"))
             else:
+                from weighbridge.embedded_target import started
+
                 self._ready.set_result(started(told["variables"]).target)
 
     def _gone(self) -> None:
@@ -223,3 +226,12 @@ class PairProcess:
             self._process.stdout.close()
         self._log.close()
         self._scratch.cleanup()
+
+
+def embedded_pair(*, wanted: bool) -> AbstractContextManager[PairProcess | None]:
+    """The process of the embedded target, started, if it is wanted.
+
+    Raises:
+        HarnessError: it cannot be started.
+    """
+    return PairProcess() if wanted else nullcontext()

@@ -18,8 +18,9 @@ from weighbridge.errors import WeighbridgeError
 from weighbridge.evidence import Observation
 from weighbridge.judgement import Judgement
 from weighbridge.locate import folder
+from weighbridge.pair_process import PairProcess
 from weighbridge.plan import Selection
-from weighbridge.session import RunOptions, RunSession, pair_of
+from weighbridge.session import RunOptions, RunSession
 from weighbridge.suite import (
     Check,
     Judge,
@@ -254,12 +255,11 @@ def pytest_configure(config: pytest.Config) -> None:
             selection=Selection(Level(option.level.upper()), tuple(option.requirement), option.quick),
         )
         session = RunSession(options)
-        pair = None if option.collectonly else pair_of(options)
+        if options.target is None and not option.quick and not option.collectonly:
+            session.pair = PairProcess()
+            config.add_cleanup(session.pair.close)
     except WeighbridgeError as error:
         pytest.exit(str(error), returncode=int(error.exit_code))
-    if pair is not None:
-        session.pair = pair
-        config.add_cleanup(pair.close)
     config.pluginmanager.register(RunPlugin(session), "weighbridge-run")
 
 

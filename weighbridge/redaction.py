@@ -21,8 +21,10 @@ _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie", "set-cookie
 _SCHEME_HEADERS = frozenset({"authorization", "proxy-authorization"})
 #: A cookie shorter than this is no session, and its value would be found inside innocent words.
 _MIN_COOKIE = 8
-#: Characters by which secrets are looked for first; nothing shorter is taken for a secret.
-_BEGINNING = 4
+#: Characters by which secrets are looked for first: the keys of one maker have so many in common, as `sk-`.
+_BEGINNING = 3
+#: Nothing shorter is taken for a secret.
+_MIN_SECRET = 4
 
 
 def _spellings(secret: str) -> frozenset[str]:
@@ -60,7 +62,7 @@ class Secrets:
 
     def add(self, secret: str) -> None:
         """Redact this from now on."""
-        if len(secret) < _BEGINNING or secret in self._known:
+        if len(secret) < _MIN_SECRET or secret in self._known:
             return
         for text in _spellings(secret) - self._known:
             self._known.add(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from contextlib import nullcontext
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from weighbridge.locate import folder
 from weighbridge.plugin import RunPlugin, attach_probe_fixtures
 from weighbridge.report.console import Console, summary_lines
 from weighbridge.report.document import require_file, require_folder
-from weighbridge.session import RunOptions, RunSession, pair_of
+from weighbridge.session import RunOptions, RunSession
 from weighbridge.target import Target, from_url, key_problem
 from weighbridge.target_file import load
 
@@ -109,22 +109,21 @@ def _require_places(options: RunOptions, session: RunSession) -> None:
     options.views.require()
 
 
-def run(options: RunOptions) -> ExitCode:
+def run(options: RunOptions, pair: PairProcess | None = None, began: float | None = None) -> ExitCode:
     """Run, print, write the report; never raises for what a target does.
+
+    Args:
+        options: what the operator asked for.
+        pair: the process of the embedded target; without it, a run without a target has it in its own.
+        began: the moment of `time.monotonic` from which the run is timed; now if None.
 
     Raises:
         WeighbridgeError: the options do not fit together.
     """
-    # Started first, so that it starts while we load and collect.
-    pair = None if options.dry_run else pair_of(options)
-    with pair or nullcontext():
-        return _run(options, pair)
-
-
-def _run(options: RunOptions, pair: PairProcess | None) -> ExitCode:
     console = Console()
     attach_probe_fixtures()
-    session = RunSession(options, pair)
+    began = time.monotonic() if began is None else began
+    session = RunSession(options, pair, began)
     limit = options.settings.max_spend
     if options.dry_run or limit is not None:
         from weighbridge.estimate import estimate_lines, refuse_dear
@@ -168,7 +167,8 @@ def _run(options: RunOptions, pair: PairProcess | None) -> ExitCode:
         raise UnreachableError(
             f"the run ended before it judged anything (pytest code {int(code)}); run `pytest suites` to see why"
         )
-    for line in summary_lines(plugin.document, plugin.report_path, console.width):
+    took = time.monotonic() - began
+    for line in summary_lines(plugin.document, plugin.report_path, console.width, seconds=took):
         console.line(line)
     return ExitCode(int(code))
 

@@ -74,24 +74,19 @@ class RunOptions:
     dry_run: bool = False
 
 
-def pair_of(options: RunOptions) -> PairProcess | None:
-    """The process of the embedded target, started, if this run shall have one: a quick run has it in its own.
-
-    Raises:
-        HarnessError: it cannot be started.
-    """
-    if options.target is not None or options.selection.quick:
-        return None
-    from weighbridge.pair_process import PairProcess
-
-    return PairProcess()
-
-
 class RunSession:
     """The state of one run."""
 
-    def __init__(self, options: RunOptions, pair: PairProcess | None = None) -> None:
-        """`pair` is the embedded target in a process of its own; without it, and without a target, it starts in ours."""
+    def __init__(
+        self, options: RunOptions, pair: PairProcess | None = None, began: float | None = None
+    ) -> None:
+        """The state of a run that nothing is known of yet.
+
+        Args:
+            options: what the operator asked for.
+            pair: the embedded target in a process of its own; without it, and without a target, it starts in ours.
+            began: the moment of `time.monotonic` from which the run is timed; now if None.
+        """
         self.options = options
         self.pair = pair
         self.started = datetime.now(UTC)
@@ -102,7 +97,7 @@ class RunSession:
         self.evidence: Evidence | None = None
         self.target: Target | None = options.target
         self.plan: Plan | None = None
-        self._clock = time.monotonic()
+        self._clock = time.monotonic() if began is None else began
         self.baseline = (
             None
             if options.baseline is None

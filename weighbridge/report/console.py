@@ -221,15 +221,23 @@ def _left_behind(made: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"Left at the target: {count} {kind}{'s' if count > 1 else ''} ({', '.join(names[:3])}{more}): {note}"
 
 
-def summary_lines(document: Mapping[str, Any], path: Path | None = None, width: int = WIDTH) -> Iterator[str]:
+def summary_lines(
+    document: Mapping[str, Any],
+    path: Path | None = None,
+    width: int = WIDTH,
+    *,
+    seconds: float | None = None,
+) -> Iterator[str]:
     """The result of a run as plain lines, failures first, claims last.
 
     Args:
         document: the report.
         path: where it was written.
         width: columns to keep within; a command to paste is never broken.
+        seconds: how long the whole command took; the report knows of the time until it was made.
     """
-    for line in _lines(document, path, width):
+    took = document["run"]["duration_s"] if seconds is None else seconds
+    for line in _lines(document, path, width, took):
         yield from _folded(line.translate(_CONTROLS), width)
 
 
@@ -245,7 +253,7 @@ def _folded(line: str, width: int) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _lines(document: Mapping[str, Any], path: Path | None, width: int) -> Iterator[str]:
+def _lines(document: Mapping[str, Any], path: Path | None, width: int, seconds: float) -> Iterator[str]:
     rows = document["requirements"]
     known = known_findings(document)
     if "baseline" in document:
@@ -279,7 +287,7 @@ def _lines(document: Mapping[str, Any], path: Path | None, width: int) -> Iterat
     yield (
         f"{len(rows)} requirements: {told}; {spent['calls']} calls ({spent['directed']} directed, "
         f"{spent['generated']} generated, {spent['contention']} contention), "
-        f"{spent['prompt_tokens']} + {spent['completion_tokens']} tokens, {document['run']['duration_s']:.1f} s"
+        f"{spent['prompt_tokens']} + {spent['completion_tokens']} tokens, {seconds:.1f} s"
     )
     for claim in document["claims"]:
         good = claim["counts"]["pass"]
