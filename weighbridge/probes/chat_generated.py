@@ -6,13 +6,13 @@ judges the record afterwards; examples that Hypothesis shrinks stay in the recor
 
 from __future__ import annotations
 
-from weighbridge.checks.books import ADDED, ledger_findings
+from weighbridge.checks.books import ledger_findings
 from weighbridge.generation import Bridge, generate, run_machine
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.money import LONG_CONTEXT_ABOVE, pico_from_usd
 from weighbridge.probes.generated_requests import EXPLORE_FACTOR
+from weighbridge.probes.walked_account import WalkedAccount
 from weighbridge.scenario import Scenario
-from weighbridge.target import Principal
 from weighbridge.verdict import Outcome
 from weighbridge.wire import Leave
 
@@ -50,16 +50,12 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.label = f"books/{next(examples)}"
-            self.step = 0
-            self.who: Principal | None = None
+            self.account = WalkedAccount(lab, bridge, "chat", f"books/{next(examples)}")
             self.last: tuple[Scenario, bool] | None = None
 
         @initialize()
         def open(self) -> None:
-            bridge.go_on()
-            self.who = bridge.run(lab.make_account("chat", balance="50"), cost=0)
-            bridge.run(lab.money(self.who, self.label, "before"), cost=0)
+            self.account.open(balance="50")
 
         def _call(
             self,
@@ -69,14 +65,15 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
             broken: bool = False,
             leave: Leave | None = None,
         ) -> None:
-            if self.who is not None:
+            label, who = self.account.label, self.account.who
+            if who is not None:
                 change = {"temperature": 9} if broken else None
                 self.last = (scenario, stream)
                 bridge.run(
                     lab.chat(
                         role,
-                        self.label,
-                        self.who,
+                        label,
+                        who,
                         scenario=scenario,
                         stream=stream,
                         change=change,
@@ -114,30 +111,23 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         def refuse(self) -> None:
             self._call(Scenario(prompt_tokens=5_000, completion_tokens=50), broken=True)
 
-        @precondition(lambda self: self.who is not None and lab.has("chat", "top_up"))
+        @precondition(lambda self: self.account.who is not None and lab.has("chat", "top_up"))
         @rule(amount=st.integers(1, 40))
         def top_up(self, amount: int) -> None:
-            if self.who is not None:
-                began = lab.now()
-                bridge.run(lab.steer("top_up", self.who, amount=str(amount)), cost=0)
-                lab.notes.append(f"{ADDED}{self.label}\t{began}\t{pico_from_usd(str(amount))}")
+            self.account.top_up(amount, worth=pico_from_usd(str(amount)))
 
-        @precondition(lambda self: self.step >= 3 and lab.has("chat", "revoked"))
+        @precondition(lambda self: self.account.step >= 3 and lab.has("chat", "revoked"))
         @rule()
         def revoke(self) -> None:
-            if self.who is not None:
-                bridge.run(lab.steer("revoke", self.who), cost=0)
+            self.account.revoke()
 
-        @precondition(lambda self: self.who is not None)
+        @precondition(lambda self: self.account.who is not None)
         @invariant()
         def books_agree(self) -> None:
-            if self.who is None:
-                return
-            self.step += 1
-            calls = [call for call in lab.calls if call.situation == self.label]
-            last = calls[-1] if calls else None
-            bridge.run(lab.money(self.who, self.label, f"step-{self.step}", after=last), cost=0)
-            readings = [reading for reading in lab.readings if reading.situation == self.label]
+            label = self.account.label
+            calls = [call for call in lab.calls if call.situation == label]
+            self.account.weigh(after=calls[-1] if calls else None)
+            readings = [reading for reading in lab.readings if reading.situation == label]
             finding = ledger_findings(calls, readings, lab.shared.facts, lab.notes)
             if finding.outcome is Outcome.BROKEN:
                 raise AssertionError(finding.message)

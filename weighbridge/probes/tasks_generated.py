@@ -6,15 +6,14 @@ function that stops an example judges the record afterwards.
 
 from __future__ import annotations
 
-from weighbridge.checks.books import ADDED
 from weighbridge.checks.task_books import credit_finding
 from weighbridge.evidence import Call, Reading
 from weighbridge.generation import Bridge, generate, run_machine
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.generated_requests import EXPLORE_FACTOR
 from weighbridge.probes.tasks_flow import follow, poll, submit, task_id
+from weighbridge.probes.walked_account import WalkedAccount
 from weighbridge.scenario import Scenario
-from weighbridge.target import Principal
 from weighbridge.verdict import Outcome
 from weighbridge.wire import Leave
 
@@ -55,33 +54,28 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.label = f"walk/{next(examples)}"
-            self.step = 0
+            self.account = WalkedAccount(lab, bridge, "tasks", f"walk/{next(examples)}")
             self.tasks: list[str] = []
             self.done: set[str] = set()
-            self.who: Principal | None = None
 
         @initialize()
         def open(self) -> None:
-            bridge.go_on()
-            self.who = bridge.run(
-                lab.make_account("tasks", balance=str(_CREDITS), requests_per_second=_REQUESTS_PER_SECOND),
-                cost=0,
-            )
-            bridge.run(lab.money(self.who, self.label, "before"), cost=0)
+            self.account.open(balance=str(_CREDITS), requests_per_second=_REQUESTS_PER_SECOND)
 
         def _submit(self, outcome: str, duration: int) -> str | None:
             """Submit a task; its id, if it was accepted."""
-            if self.who is None:
+            if self.account.who is None:
                 return None
             script = Scenario(outcome=outcome, duration_ms=duration)
-            task = task_id(bridge.run(submit(lab, role, self.label, self.who, scenario=script)))
+            task = task_id(
+                bridge.run(submit(lab, role, self.account.label, self.account.who, scenario=script))
+            )
             self.tasks += [task] if task is not None else []
             return task
 
         def _look(self, task: str) -> None:
-            if self.who is not None:
-                bridge.run(poll(lab, role, self.label, self.who, task))
+            if self.account.who is not None:
+                bridge.run(poll(lab, role, self.account.label, self.account.who, task))
 
         @rule(outcome=st.sampled_from(["completed", "failed", "moderated"]), duration=st.integers(0, 40))
         def submit(self, outcome: str, duration: int) -> None:
@@ -95,8 +89,8 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
             """Submit tasks, wait for their ends, and look at them some more."""
             started = [self._submit(outcome, 0) for outcome in outcomes]
             for task in started:
-                if task is not None and self.who is not None:
-                    bridge.run(follow(lab, role, self.label, self.who, task, race=True))
+                if task is not None and self.account.who is not None:
+                    bridge.run(follow(lab, role, self.account.label, self.account.who, task, race=True))
             for task in started[:looks]:
                 if task is not None:
                     self._look(task)
@@ -104,54 +98,46 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         @rule(outcome=st.sampled_from(["completed", "failed"]), again=st.booleans())
         def lose_the_answer(self, outcome: str, again: bool) -> None:
             """The client hangs up before the answer, and may send the same once more."""
-            if self.who is None:
+            if self.account.who is None:
                 return
             script = Scenario(outcome=outcome, duration_ms=10)
             lost = Leave(after_s=0.002)
-            bridge.run(submit(lab, role, self.label, self.who, scenario=script, leave=lost))
+            bridge.run(submit(lab, role, self.account.label, self.account.who, scenario=script, leave=lost))
             if again:
                 self._submit(outcome, 10)
 
         @precondition(lambda self: self.tasks and "top_up" not in self.done and lab.has("tasks", "top_up"))
         @rule(amount=st.integers(1, 500))
         def top_up(self, amount: int) -> None:
-            if self.who is not None:
-                self.done.add("top_up")
-                began = lab.now()
-                bridge.run(lab.steer("top_up", self.who, amount=str(amount)), cost=0)
-                lab.notes.append(f"{ADDED}{self.label}\t{began}\t{amount}")
+            self.done.add("top_up")
+            self.account.top_up(amount, worth=amount)
 
         @precondition(
-            lambda self: self.step >= 3 and "revoke" not in self.done and lab.has("tasks", "revoked")
+            lambda self: self.account.step >= 3 and "revoke" not in self.done and lab.has("tasks", "revoked")
         )
         @rule()
         def revoke(self) -> None:
-            if self.who is not None:
-                self.done.add("revoke")
-                bridge.run(lab.steer("revoke", self.who), cost=0)
+            self.done.add("revoke")
+            self.account.revoke()
 
         @precondition(lambda self: "refuse" not in self.done)
         @rule()
         def refuse(self) -> None:
-            if self.who is not None:
+            if self.account.who is not None:
                 self.done.add("refuse")
-                bridge.run(submit(lab, role, self.label, self.who, drop=("prompt",)))
+                bridge.run(submit(lab, role, self.account.label, self.account.who, drop=("prompt",)))
 
         @precondition(lambda self: self.tasks)
         @rule(pick=st.integers(0, 99))
         def look(self, pick: int) -> None:
             self._look(self.tasks[pick % len(self.tasks)])
 
-        @precondition(lambda self: self.who is not None)
+        @precondition(lambda self: self.account.who is not None)
         @invariant()
         def books_agree(self) -> None:
-            if self.who is None:
-                return
-            self.step += 1
-            bridge.run(lab.money(self.who, self.label, f"step-{self.step}"), cost=0)
-            finding = credit_finding(
-                _calls(lab, self.label), _readings(lab, self.label), lab.shared.facts, lab.notes
-            )
+            self.account.weigh()
+            label = self.account.label
+            finding = credit_finding(_calls(lab, label), _readings(lab, label), lab.shared.facts, lab.notes)
             if finding.outcome is Outcome.BROKEN:
                 raise AssertionError(finding.message)
 
