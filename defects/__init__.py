@@ -27,6 +27,7 @@ from defects import (
     chat_forms,
     chat_requests,
     chat_validation,
+    cut_streams,
     errors,
     event_frames,
     generated,
@@ -85,6 +86,7 @@ DEFECTS: Mapping[str, Defect] = _by_id(
         *replies.DEFECTS,
         *streams.DEFECTS,
         *stream_breaks.DEFECTS,
+        *cut_streams.DEFECTS,
         *event_frames.DEFECTS,
         *upstream.DEFECTS,
         *hasty.DEFECTS,
@@ -116,7 +118,13 @@ DEFECTS: Mapping[str, Defect] = _by_id(
     ]
 )
 VARIANTS: Mapping[str, Variant] = _by_id(
-    [*variants.VARIANTS, *wire_variants.VARIANTS, *stream_breaks.VARIANTS, *aimlapi_variants.VARIANTS]
+    [
+        *variants.VARIANTS,
+        *wire_variants.VARIANTS,
+        *stream_breaks.VARIANTS,
+        *cut_streams.VARIANTS,
+        *aimlapi_variants.VARIANTS,
+    ]
 )
 
 __all__ = ["DEFECTS", "VARIANTS", "Defect", "Variant"]

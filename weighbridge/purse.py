@@ -144,6 +144,7 @@ class Purse(Workbench):
         after: Call | None = None,
         settled: bool = False,
         expect: Callable[[int], bool] | None = None,
+        within: float = 0.0,
     ) -> int | None:
         """Read the account's money and keep the reading; None where it cannot be read.
 
@@ -155,6 +156,7 @@ class Purse(Workbench):
             settled: wait for the effect of earlier calls first, as with `after`.
             expect: wait (bounded by the declared settle time) until this holds; without it the whole
                 settle time passes, since an effect that must not come can come late.
+            within: seconds that what is expected may take, where that is longer than the settle time.
         """
         names = (who.surface, "chat") if who.surface == "messages" else (who.surface,)
         name = next((n for n in names if n in self.target.balance), None)
@@ -164,7 +166,7 @@ class Purse(Workbench):
         source = self.target.balance[name]
         clock = asyncio.get_running_loop().time
         began = clock()
-        settle = source.settle if after is not None or settled else 0.0
+        settle = max(source.settle, within) if after is not None or settled else 0.0
         while True:
             # A balance that is read from the API under test counts toward the user's limit like any call.
             own = any(source.hook.url.startswith(surface.url) for surface in self.target.surfaces.values())

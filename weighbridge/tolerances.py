@@ -19,6 +19,9 @@ UPSTREAM_SETTLE_S = 2.0
 #: Two seconds allow for one lost packet and a busy machine.
 CLIENT_LEFT_S = 2.0
 
+#: A charge for a stream that was left is booked once the target has noticed; on one machine that takes milliseconds.
+LEAVING_NOTICED_S = 0.2
+
 #: A task of 50 ms at the provider is polled by workers every 1 to 2 s in the wild (S3 recommends that
 #: cadence to clients); fifteen seconds is seven such polls.
 TASK_DONE_S = 15.0

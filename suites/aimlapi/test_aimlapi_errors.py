@@ -1,8 +1,10 @@
 """AI/ML API: which status a refusal has, its flat envelope, and that a failure costs nothing."""
 
-from weighbridge.checks import aimlapi_errors, errors, failure_billing, tasks_limits
+from weighbridge.checks import aimlapi_errors, cut_streams, errors, failure_billing, tasks_limits
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.probes.leaving import NOTHING_YET, STAGES
+from weighbridge.probes.message_upstream import OTHER_STAGES
 from weighbridge.suite import Judge, requirement
 
 #: Bodies that no reading of the schema allows.
@@ -125,6 +127,28 @@ def test_failed_call_costs_nothing(judge: Judge, aimlapi_upstream_failures: Obse
     judge.settle(*(finding for findings in found for finding in findings))
 
 
+@requirement("AIML-BIL-01", surface="aimlapi", widens=True)
+def test_a_stream_cut_early_or_late_costs_what_its_ending_allows(
+    judge: Judge, aimlapi_upstream_failures: Observation
+) -> None:
+    """Behind the finish all counters are known; a stream that is told as failed is free all the same."""
+    seen = aimlapi_upstream_failures
+    judge.settle(*cut_streams.charged_as_it_ended(seen, judge.facts, *OTHER_STAGES, at_most=True))
+
+
+@requirement("AIML-BIL-01", surface="aimlapi", widens=True)
+def test_leaving_costs_at_most_once(judge: Judge, aimlapi_pacing: Observation) -> None:
+    """Hanging up is no reason to pay more than for staying, at whatever stage of the stream."""
+    names = [name for name in STAGES if name not in NOTHING_YET]
+    judge.settle(*cut_streams.charged_as_it_ended(aimlapi_pacing, judge.facts, *names, at_most=True))
+
+
+@requirement("AIML-BIL-01", surface="aimlapi", widens=True)
+def test_leaving_before_the_first_chunk_holds_nothing_back(judge: Judge, aimlapi_pacing: Observation) -> None:
+    """What was reserved for a call that nobody waits for any more is the caller's again."""
+    judge.settle(*cut_streams.charged_as_it_ended(aimlapi_pacing, judge.facts, *NOTHING_YET, at_most=True))
+
+
 # ------------------------------------------------------------------ requests
 @requirement("AIML-REQ-02", surface="aimlapi")
 def test_missing_and_unknown_model_are_400(judge: Judge, aimlapi_bad_requests: Observation) -> None:
@@ -174,6 +198,15 @@ def test_server_trouble_is_a_documented_5xx(judge: Judge, aimlapi_upstream_failu
 def test_early_failure_uses_the_status(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
     """A failed stream that never began is an HTTP error."""
     judge.settle(*over(aimlapi_upstream_failures, ("upstream-500-streamed",), errors.no_success))
+
+
+@requirement("PRAC-09", surface="aimlapi", widens=True)
+def test_a_wire_that_breaks_early_uses_the_status(
+    judge: Judge, aimlapi_upstream_failures: Observation
+) -> None:
+    """The same where the provider's connection broke, or brought its headers and nothing more."""
+    names = ("upstream-reset", "cut-after-headers")
+    judge.settle(*cut_streams.over_stages(aimlapi_upstream_failures, names, errors.no_success))
 
 
 @requirement("PRAC-10", surface="aimlapi")

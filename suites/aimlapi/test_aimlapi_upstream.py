@@ -1,8 +1,10 @@
 """AI/ML API: what a call becomes at the provider, and what a broken provider may look like to the client."""
 
-from weighbridge.checks import message_upstream, posts, stream_breaks
+from weighbridge.checks import cut_streams, message_upstream, posts, stream_breaks
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.probes.leaving import AT_WORK, STAGES
+from weighbridge.probes.message_upstream import OTHER_STAGES
 from weighbridge.suite import Judge, requirement
 
 #: What a gateway sees without knowing the model's own limits.
@@ -48,6 +50,14 @@ def test_no_failure_is_repeated_unseen(judge: Judge, aimlapi_upstream_failures: 
     judge.settle(*over(aimlapi_upstream_failures, names, posts.exactly(1)))
 
 
+@requirement("PRAC-12", surface="aimlapi", widens=True)
+def test_a_stream_cut_early_or_late_is_not_repeated(
+    judge: Judge, aimlapi_upstream_failures: Observation
+) -> None:
+    """With nothing shown yet a second attempt looks harmless, and after the finish it looks needless to tell."""
+    judge.settle(*cut_streams.over_stages(aimlapi_upstream_failures, OTHER_STAGES, posts.exactly(1)))
+
+
 @requirement("PRAC-04", surface="aimlapi")
 def test_identical_calls_are_two_posts(judge: Judge, aimlapi_upstream_side: Observation) -> None:
     """A hidden cache sells one answer twice."""
@@ -64,6 +74,18 @@ def test_leaving_stops_the_provider(judge: Judge, aimlapi_pacing: Observation) -
 def test_nothing_is_retried_after_the_client_left(judge: Judge, aimlapi_pacing: Observation) -> None:
     """There is nobody left to answer."""
     judge.settle(*over(aimlapi_pacing, ("left",), message_upstream.none_after_leaving))
+
+
+@requirement("PRAC-02", surface="aimlapi", widens=True)
+def test_leaving_early_stops_the_provider(judge: Judge, aimlapi_pacing: Observation) -> None:
+    """Before the first piece there is nothing to write, and so nothing that would notice the loss."""
+    judge.settle(*cut_streams.over_stages(aimlapi_pacing, AT_WORK, posts.upstream_stopped))
+
+
+@requirement("PRAC-03", surface="aimlapi", widens=True)
+def test_nothing_is_retried_at_any_stage(judge: Judge, aimlapi_pacing: Observation) -> None:
+    """There is nobody left to answer."""
+    judge.settle(*cut_streams.over_stages(aimlapi_pacing, STAGES, posts.none_after_leaving))
 
 
 # ------------------------------------------------------------------ a provider that fails
@@ -90,6 +112,19 @@ def test_a_break_gets_no_made_up_finish(judge: Judge, aimlapi_upstream_failures:
 def test_a_break_does_not_end_in_done_alone(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
     """Where a gateway sends the marker, clients take it for the sign that all went well."""
     judge.settle(*over(aimlapi_upstream_failures, CUTS, stream_breaks.done_is_not_the_only_word))
+
+
+@requirement("CSTR-21", surface="aimlapi", widens=True)
+def test_a_break_before_the_first_chunk_is_told(judge: Judge, aimlapi_upstream_failures: Observation) -> None:
+    """A provider that sends its headers and nothing more has given no answer, not an empty one."""
+    names = ("cut-after-headers",)
+    rules = (
+        stream_breaks.is_signalled,
+        stream_breaks.finish_is_not_made_up,
+        stream_breaks.done_is_not_the_only_word,
+    )
+    seen = aimlapi_upstream_failures
+    judge.settle(*(found for rule in rules for found in cut_streams.over_stages(seen, names, rule)))
 
 
 @requirement("PRAC-01", surface="aimlapi")

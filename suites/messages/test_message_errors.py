@@ -1,6 +1,6 @@
 """Refusals and failures on POST /v1/messages: statuses, envelopes, and what a failing provider turns into."""
 
-from weighbridge.checks import errors, message_errors, message_upstream
+from weighbridge.checks import cut_streams, errors, message_errors, message_upstream
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.probes.message_refusals import bad_shapes
@@ -85,6 +85,16 @@ def test_an_early_failure_uses_the_status(judge: Judge, message_upstream_failure
     judge.settle(
         *over(message_upstream_failures, ("upstream-500-streamed",), message_errors.fails_before_stream)
     )
+
+
+@requirement("PRAC-09", surface="messages", widens=True)
+def test_a_wire_that_breaks_early_uses_the_status(
+    judge: Judge, message_upstream_failures: Observation
+) -> None:
+    """The same where the provider's connection broke, or brought its headers and nothing more."""
+    names = ("upstream-reset", "cut-after-headers")
+    rule = message_errors.fails_before_stream
+    judge.settle(*cut_streams.over_stages(message_upstream_failures, names, rule))
 
 
 @requirement("PRAC-10", surface="messages")

@@ -1,13 +1,14 @@
 """Money on POST /v1/messages: charges against the price of the four counters, and what must cost nothing."""
 
-from weighbridge.checks import failure_billing, message_errors
+from weighbridge.checks import cut_streams, failure_billing, message_errors
 from weighbridge.checks import message_billing as money
 from weighbridge.evidence import Observation
-from weighbridge.probes.message_upstream import FAILURES
+from weighbridge.probes.leaving import AT_THE_END, NOTHING_YET, STAGES
+from weighbridge.probes.message_upstream import FAILURES, OTHER_STAGES
 from weighbridge.suite import Judge, requirement
 
 #: Failures after which a customer holds no whole answer; what a target makes of a garbled one is open.
-COSTLESS = tuple(name for name in FAILURES if name != "upstream-garbled")
+COSTLESS = tuple(name for name in FAILURES if name not in {"upstream-garbled", *OTHER_STAGES})
 
 
 @requirement("MBIL-01", surface="messages")
@@ -59,6 +60,39 @@ def test_no_search_no_fee(judge: Judge, message_charges: Observation) -> None:
 def test_a_failed_call_is_free(judge: Judge, message_upstream_failures: Observation) -> None:
     """Clients are told that retrying is safe for their money."""
     judge.settle(*money.failures_are_free(message_upstream_failures, judge.facts, *COSTLESS))
+
+
+@requirement("MERR-05", surface="messages", widens=True)
+def test_a_stream_cut_early_or_late_costs_what_its_ending_allows(
+    judge: Judge, message_upstream_failures: Observation
+) -> None:
+    """Behind message_delta all counters are known; a stream that is told as failed is free all the same."""
+    seen = message_upstream_failures
+    judge.settle(*cut_streams.charged_as_it_ended(seen, judge.facts, *OTHER_STAGES, at_most=True))
+
+
+@requirement("MERR-05", surface="messages", widens=True)
+def test_leaving_costs_at_most_once(judge: Judge, message_pacing: Observation) -> None:
+    """Hanging up is no reason to pay more than for staying, at whatever stage of the stream."""
+    names = [name for name in STAGES if name not in NOTHING_YET]
+    judge.settle(*cut_streams.charged_as_it_ended(message_pacing, judge.facts, *names, at_most=True))
+
+
+@requirement("MERR-05", surface="messages", widens=True)
+def test_leaving_before_the_first_event_holds_nothing_back(judge: Judge, message_pacing: Observation) -> None:
+    """What was reserved for a call that nobody waits for any more is the caller's again."""
+    judge.settle(*cut_streams.charged_as_it_ended(message_pacing, judge.facts, *NOTHING_YET, at_most=True))
+
+
+@requirement("MBIL-01", surface="messages", widens=True)
+def test_a_whole_answer_is_charged_whoever_hangs_up_behind_it(
+    judge: Judge, message_pacing: Observation, message_upstream_failures: Observation
+) -> None:
+    """SDKs hang up at message_stop; the counters were told, and the bill follows from them."""
+    judge.settle(
+        *cut_streams.charged_as_it_ended(message_pacing, judge.facts, *AT_THE_END),
+        *cut_streams.charged_as_it_ended(message_upstream_failures, judge.facts, "cut-before-end"),
+    )
 
 
 @requirement("MERR-05", surface="messages")

@@ -1,8 +1,10 @@
 """One message call, one upstream POST: counted by correlation id at the simulator behind the target."""
 
-from weighbridge.checks import message_upstream, messages, posts
+from weighbridge.checks import cut_streams, message_upstream, messages, posts
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
+from weighbridge.probes.leaving import AT_WORK, STAGES
+from weighbridge.probes.message_upstream import OTHER_STAGES
 from weighbridge.suite import Judge, requirement
 
 FAILED = ("upstream-500", "upstream-500-streamed", "upstream-429", "upstream-reset")
@@ -33,6 +35,18 @@ def test_a_broken_stream_is_not_repeated(judge: Judge, message_upstream_failures
     judge.settle(*over(message_upstream_failures, BROKEN, message_upstream.one_post_though_failed))
 
 
+@requirement("MERR-04", "PRAC-12", surface="messages", widens=True)
+def test_a_stream_cut_early_or_late_is_not_repeated(
+    judge: Judge, message_upstream_failures: Observation
+) -> None:
+    """With nothing shown yet a second attempt looks harmless, and after the finish it looks needless to tell."""
+    judge.settle(
+        *cut_streams.over_stages(
+            message_upstream_failures, OTHER_STAGES, message_upstream.one_post_though_failed
+        )
+    )
+
+
 @requirement("MERR-04", "PRAC-04", surface="messages")
 def test_identical_calls_are_two_posts(judge: Judge, message_upstream_side: Observation) -> None:
     """A hidden cache sells one answer twice."""
@@ -49,6 +63,18 @@ def test_leaving_stops_the_provider(judge: Judge, message_pacing: Observation) -
 def test_nothing_is_retried_after_the_client_left(judge: Judge, message_pacing: Observation) -> None:
     """There is nobody left to answer."""
     judge.settle(*over(message_pacing, ("left",), message_upstream.none_after_leaving))
+
+
+@requirement("PRAC-02", surface="messages", widens=True)
+def test_leaving_early_stops_the_provider(judge: Judge, message_pacing: Observation) -> None:
+    """Before the first piece there is nothing to write, and so nothing that would notice the loss."""
+    judge.settle(*cut_streams.over_stages(message_pacing, AT_WORK, posts.upstream_stopped))
+
+
+@requirement("PRAC-03", surface="messages", widens=True)
+def test_nothing_is_retried_at_any_stage(judge: Judge, message_pacing: Observation) -> None:
+    """There is nobody left to answer."""
+    judge.settle(*cut_streams.over_stages(message_pacing, STAGES, posts.none_after_leaving))
 
 
 @requirement("PRAC-16", surface="messages")

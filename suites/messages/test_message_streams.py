@@ -1,6 +1,6 @@
 """Streams of POST /v1/messages: order of events, whole content, honest endings."""
 
-from weighbridge.checks import message_streams, messages, replies, streams
+from weighbridge.checks import cut_streams, message_streams, messages, replies, streams
 from weighbridge.checks.findings import over
 from weighbridge.evidence import Observation
 from weighbridge.features import beside_refused
@@ -91,6 +91,19 @@ def test_a_break_gets_no_stop_reason(judge: Judge, message_upstream_failures: Ob
 def test_a_break_gets_no_message_stop(judge: Judge, message_upstream_failures: Observation) -> None:
     """SDKs hand out the final message when they see it."""
     judge.settle(*over(message_upstream_failures, BROKEN, message_streams.no_message_stop))
+
+
+@requirement("MSTR-10", surface="messages", widens=True)
+def test_a_break_before_the_first_event_is_told(judge: Judge, message_upstream_failures: Observation) -> None:
+    """A provider that sends its headers and nothing more has given no answer, not an empty one."""
+    names = ("cut-after-headers",)
+    rules = (
+        message_streams.break_is_signalled,
+        message_streams.no_stop_made_up,
+        message_streams.no_message_stop,
+    )
+    seen = message_upstream_failures
+    judge.settle(*(found for rule in rules for found in cut_streams.over_stages(seen, names, rule)))
 
 
 @requirement("PRAC-01", surface="messages")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.checks.chat_evidence import DONE, FINISH, MODEL, ROLE, call, post, reading, stream
-from weighbridge.checks import billing, failure_billing, limits, rounding
+from weighbridge.checks import billing, endings, failure_billing, limits, rounding
 from weighbridge.checks.books import State, ledger_findings, state_of
 from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.money import pico_per_token
@@ -147,8 +147,8 @@ def test_a_stream_failed_unless_it_ended_as_its_surface_ends_one(
     surface: str, body: str, failed: bool
 ) -> None:
     seen = replace(stream(body, scenario=PLAIN), surface=surface)
-    assert failure_billing.failed(seen) is failed
-    assert failure_billing.failed(replace(seen, exchange=replace(seen.exchange, ending=Ending.RESET)))
+    assert endings.failed(seen) is failed
+    assert endings.failed(replace(seen, exchange=replace(seen.exchange, ending=Ending.RESET)))
 
 
 def test_a_call_that_its_provider_refused_proves_nothing_about_a_broken_one() -> None:

@@ -15,9 +15,9 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 
 from weighbridge.checks.charges import usage_of
+from weighbridge.checks.endings import failed, has_stop_reason, has_whole_stream
 from weighbridge.checks.findings import needs
 from weighbridge.checks.rounding import allowance
-from weighbridge.checks.transcripts import read
 from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, price, usd
 from weighbridge.verdict import Finding, Outcome
@@ -46,17 +46,15 @@ class Operation:
 
 
 def state_of(call: Call) -> State:
-    """A whole answer is ok, an error reply is an error; what was cut may have been either."""
+    """A whole answer is ok, also where its caller hung up behind it; an error is one; what was cut may be either."""
     seen = call.exchange
     if seen.status is not None and seen.status >= 400:
         return State.ERROR
-    if seen.ending is not Ending.COMPLETE:
+    if has_whole_stream(call):
+        return State.OK
+    if seen.ending is not Ending.COMPLETE or has_stop_reason(call):
         return State.INDETERMINATE
-    if call.streamed:
-        stream = read(call)
-        if stream.errors or not stream.finishes:
-            return State.ERROR
-    return State.OK
+    return State.ERROR if failed(call) else State.OK
 
 
 class Kind(StrEnum):

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weighbridge.checks import aimlapi_streams, message_events, transcripts
 from weighbridge.checks.charges import Case, case_finding, cases, expected_price, explained, unseen_charge
+from weighbridge.checks.endings import failed
 from weighbridge.checks.findings import is_int, member, needs, outcome_of
 from weighbridge.checks.limits import unless_limited
 from weighbridge.checks.rounding import allowance, same
 from weighbridge.evidence import Call, Observation, RunFacts
 from weighbridge.money import Usage, price, usd
 from weighbridge.verdict import Finding, Outcome
-
-
-def failed(call: Call) -> bool:
-    """Whether the caller holds no whole answer: no success, or a stream without its normal ending."""
-    response = call.exchange.response
-    if not call.exchange.ok or response is None:
-        return True
-    if not call.streamed or response.json is not None:
-        return False
-    if call.surface == "messages":
-        message = message_events.read(call)
-        return bool(message.errors) or not message.of("message_stop")
-    stream = transcripts.read(call)
-    if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.events):
-        return True
-    return bool(stream.errors) or not stream.finishes
 
 
 def charged_nothing_if_failed(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
@@ -167,7 +151,7 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
     ]
 
 
-def _unbegun(case: Case) -> Finding | None:
+def unbegun(case: Case) -> Finding | None:
     """Nothing was there to be charged: no provider began to answer, so that no charge proves nothing."""
     statuses = [post.status for call in case.calls for post in call.upstream or () if post.is_model_call]
     if not statuses or any(status is None or status < 400 for status in statuses):
@@ -187,9 +171,9 @@ def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> l
         return [found]
     findings = []
     for case in found:
-        unbegun = _unbegun(case)
-        if unbegun is not None:
-            findings.append(unbegun)
+        refused = unbegun(case)
+        if refused is not None:
+            findings.append(refused)
             continue
         expected = expected_price(case, facts)
         step = allowance(facts, case.surface)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from weighbridge.checks.findings import is_int, member, outcome_of, unjudged
-from weighbridge.evidence import Call
+from weighbridge.evidence import Call, Ending
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding
 
@@ -93,12 +93,16 @@ def _object(data: str) -> dict[str, Any] | None:
 
 
 def rules_over(read: Callable[[Call], ReadT]) -> Callable[[Callable[[Call, ReadT], Finding]], Rule]:
-    """Decorator of rules over what `read` makes of a call; a call that brought no event is not judged by them."""
+    """Decorator of rules over what `read` makes of a call; a call that brought no event is not judged by them.
+
+    A stream that we left on purpose is judged by what came.
+    """
 
     def bind(rule: Callable[[Call, ReadT], Finding]) -> Rule:
         def guarded(call: Call) -> Finding:
             response = call.exchange.response
-            if not call.exchange.ok or response is None:
+            left = call.exchange.status == 200 and call.exchange.ending is Ending.LEFT
+            if response is None or not (call.exchange.ok or left):
                 return unjudged(call, f"no stream to judge: {outcome_of(call)}")
             transcript = read(call)
             if not transcript.events:

@@ -10,37 +10,23 @@ import asyncio
 from dataclasses import replace
 
 from weighbridge.lab import Lab, Stage, probe
-from weighbridge.probes.chat_upstream import FAILURES
 from weighbridge.probes.failing import fail_each
+from weighbridge.probes.leaving import Marks, leave_at_each_stage
+from weighbridge.probes.message_upstream import FAILURES
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
-from weighbridge.wire import Leave
 
 #: Just below the documented "up to 1M" input tokens, at four characters a token.
 LONG_CHARACTERS = 4 * 990_000
 #: The documented largest answer (S4, Model Overview), and an input that leaves room for it.
 WHOLE_OUTPUT = 128_000
 _KEPT_BYTES = 4096
-#: Every kind of failure that a row of this vendor names.
-_CHOSEN = (
-    "upstream-500",
-    "upstream-429",
-    "upstream-401",
-    "upstream-reset",
-    "upstream-garbled",
-    "upstream-500-streamed",
-    "cut-stream",
-    "early-end",
-    "error-event",
-    "broken-stream",
-)
 
 
 @probe("aimlapi", stage=Stage.FAILING, needs=("upstream",))
 async def aimlapi_upstream_failures(lab: Lab) -> None:
     """Every failure, each in an account of its own where accounts can be made."""
-    chosen = {name: FAILURES[name] for name in _CHOSEN}
-    await fail_each(lab, "aimlapi", lab.roles("aimlapi")[0], chosen, repeated=())
+    await fail_each(lab, "aimlapi", lab.roles("aimlapi")[0], FAILURES, repeated=())
 
 
 @probe("aimlapi", needs=("upstream",))
@@ -73,12 +59,5 @@ async def _long_input(lab: Lab, role: str, who: Principal) -> None:
 
 @probe("aimlapi", stage=Stage.PACED, needs=("upstream",))
 async def aimlapi_pacing(lab: Lab) -> None:
-    """A slow stream, to see whether pieces are relayed as they come; and one that the client leaves."""
-    role = lab.roles("aimlapi")[0]
-    slow = Scenario(chunks=21, gap_ms=30, ttft_ms=0)
-    endless = Scenario(chunks=2000, gap_ms=20, ttft_ms=0)
-    async with lab.sharing("aimlapi") as who:
-        await asyncio.gather(
-            lab.aimlapi(role, "slow", who, scenario=slow, stream=True),
-            lab.aimlapi(role, "left", who, scenario=endless, stream=True, leave=Leave(after_chunks=3)),
-        )
+    """A client leaves a stream at every stage; the one that is left last shows whether pieces are relayed as they come."""
+    await leave_at_each_stage(lab, "aimlapi", lab.roles("aimlapi")[0], Marks(finish=b'"stop"', end=b"[DONE]"))

@@ -15,10 +15,10 @@ from weighbridge.bait import UPSTREAM_SECRET
 from weighbridge.evidence import Call
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.failing import fail_each
+from weighbridge.probes.leaving import Marks, leave_at_each_stage
 from weighbridge.probes.message_replies import WEATHER_TOOL
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
-from weighbridge.wire import Leave
 
 #: A streamed reply with a price, so that a charge for a failure cannot hide in a rounding.
 _COSTLY = Scenario(prompt_tokens=50_000, completion_tokens=5_000, chunks=8, after=3)
@@ -31,15 +31,22 @@ FAILURES: dict[str, tuple[Scenario, bool]] = {
     ),
     "upstream-429": (Scenario(fault="status", status=429), False),
     "upstream-401": (Scenario(fault="status", status=401, message=f"bad key {UPSTREAM_SECRET}"), False),
-    "upstream-reset": (Scenario(fault="reset_before_headers"), False),
+    # Streamed, so that it is the first stage of the cuts below.
+    "upstream-reset": (Scenario(fault="reset_before_headers"), True),
     "upstream-garbled": (Scenario(fault="bad_json"), False),
     "upstream-500-streamed": (Scenario(fault="status", status=500), True),
-    "cut-stream": (replace(_COSTLY, fault="close"), True),
+    "cut-after-headers": (replace(_COSTLY, fault="empty", after=None), True),
+    # Behind message_start; a provider of the other dialect has sent nothing by then.
+    "cut-stream": (replace(_COSTLY, fault="close", after=0), True),
+    "cut-before-end": (replace(_COSTLY, fault="no_done", after=None), True),
     "early-end": (replace(_COSTLY, fault="end_early"), True),
     "error-event": (replace(_COSTLY, fault="error_event"), True),
     # Repeated by the customer, and so the last one.
     "broken-stream": (replace(_COSTLY, fault="reset"), True),
 }
+
+#: Stages of a cut beside those that have rules of their own: before the first event, and behind message_delta.
+OTHER_STAGES = ("cut-after-headers", "cut-before-end")
 
 #: Native options that must reach the provider as sent, in groups that the format allows together.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -109,13 +116,8 @@ def _shortened(call: Call) -> Call:
 
 @probe("messages", stage=Stage.PACED, needs=("upstream",))
 async def message_pacing(lab: Lab) -> None:
-    """A slow stream, to see whether events are relayed as they come; and one that the client leaves."""
-    slow = Scenario(chunks=21, gap_ms=30, ttft_ms=0)
-    endless = Scenario(chunks=2000, gap_ms=20, ttft_ms=0)
-    async with lab.sharing("messages") as who:
-        calls = [lab.message(role, "slow", who, scenario=slow, stream=True) for role in lab.roles("messages")]
-        calls += [
-            lab.message(role, "left", who, scenario=endless, stream=True, leave=Leave(after_chunks=3))
-            for role in lab.roles("messages")
-        ]
-        await asyncio.gather(*calls)
+    """A client leaves a stream at every stage; the one that is left last shows whether events are relayed as they come."""
+    marks = Marks(finish=b'"message_delta"', end=b'"message_stop"')
+    await asyncio.gather(
+        *(leave_at_each_stage(lab, "messages", role, marks) for role in lab.roles("messages"))
+    )

@@ -1,0 +1,47 @@
+"""What a caller holds at the end of a call, in every dialect: a whole answer, or none.
+
+Between the two lies a stream that was cut: its caller cannot know what became of it at the other end.
+"""
+
+from __future__ import annotations
+
+from weighbridge.checks import aimlapi_streams, message_events, transcripts
+from weighbridge.evidence import Call
+
+
+def failed(call: Call) -> bool:
+    """Whether the caller holds no whole answer: no success, or a stream without its normal ending."""
+    response = call.exchange.response
+    if not call.exchange.ok or response is None:
+        return True
+    if not call.streamed or response.json is not None:
+        return False
+    if call.surface == "messages":
+        message = message_events.read(call)
+        return bool(message.errors) or not message.of("message_stop")
+    stream = transcripts.read(call)
+    if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.events):
+        return True
+    return bool(stream.errors) or not stream.finishes
+
+
+def has_stop_reason(call: Call) -> bool:
+    """Whether a message told why it stopped, without an error; its end mark adds nothing to that."""
+    if call.surface != "messages" or not call.streamed:
+        return False
+    message = message_events.read(call)
+    return bool(message.stop_reasons) and not message.errors
+
+
+def has_whole_stream(call: Call) -> bool:
+    """Whether a stream came to its end mark without an error, whoever hung up behind it."""
+    status = call.exchange.status
+    if not call.streamed or status is None or not 200 <= status < 300:
+        return False
+    if call.surface == "messages":
+        message = message_events.read(call)
+        return bool(message.of("message_stop")) and not message.errors
+    stream = transcripts.read(call)
+    if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.events):
+        return False
+    return bool(stream.dones and stream.finishes) and not stream.errors
