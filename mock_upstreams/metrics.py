@@ -1,6 +1,6 @@
 """What the simulator did, in the text format that Prometheus reads (/_wb/metrics)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,9 +114,3 @@ def added(pages: Iterable[bytes]) -> bytes:
     for name, head in heads.items():
         lines += head + [f"{sample} {value:.12g}" for sample, value in sorted(totals[name].items())]
     return ("\n".join(lines) + "\n").encode()
-
-
-def by_sample(page: bytes) -> Mapping[str, float]:
-    """A page as numbers by sample, for tests and tools."""
-    samples = (line.rpartition(" ") for line in page.decode().splitlines() if not line.startswith("#"))
-    return {name: float(value) for name, _, value in samples}

@@ -76,12 +76,6 @@ def judge_again(path: Path) -> Recorded:
     return Recorded(judgement, plan, evidence, context, summary)
 
 
-def judge_recorded(path: Path) -> tuple[Judgement, Mapping[str, Any], Evidence]:
-    """As `judge_again`: the judgement, the recorded context, the evidence."""
-    recorded = judge_again(path)
-    return recorded.judgement, recorded.context, recorded.evidence
-
-
 def _recorded_plan(context: Mapping[str, Any], file: Path) -> Plan:
     catalogue = load_catalogue()
     raw = context["selection"]

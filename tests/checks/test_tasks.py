@@ -163,7 +163,6 @@ RUNNING = poll("processing", at=0.5, output=None, error=None)
             story(failed(at=1.0, error={"code": 80006, "message": "m"})),
             story(failed(at=1.0)),
         ),
-        (tasks_polls.ends_as("completed"), story(END), story(failed(at=1.0))),
         (tasks_polls.fails_as_task, story(RUNNING, failed(at=1.0)), story(RUNNING, END)),
         (
             tasks_polls.fails_as_task,

@@ -18,7 +18,7 @@ import pytest
 
 from weighbridge.cli import main
 from weighbridge.locate import folder
-from weighbridge.recorded import judge_recorded, load_report
+from weighbridge.recorded import judge_again, load_report
 
 KEY = "sk-load-test-secret"
 CHAT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -112,9 +112,9 @@ def test_the_embedded_pair_under_load_is_judged_by_the_same_rules(
     assert report["spent"]["calls"] == streams["started"] + 1
     assert report["upstream_posts"][0]["posts_max"] == 1
     assert json.loads((tmp_path / "copy.json").read_text()) == report
-    judgement, _, evidence = judge_recorded(out)
-    assert {row.requirement.id: row.verdict.value for row in judgement.rows} == verdicts(report)
-    calls = evidence.observations["chat_replies"].calls
+    again = judge_again(out)
+    assert {row.requirement.id: row.verdict.value for row in again.judgement.rows} == verdicts(report)
+    calls = again.evidence.observations["chat_replies"].calls
     assert len({call.scenario.text for call in calls if call.scenario}) == len(calls) > 1
     printed = capsys.readouterr().out
     assert "  met     ttft.p50<2s" in printed
@@ -129,7 +129,7 @@ def test_messages_are_loaded_and_judged_by_their_own_rows(tmp_path: Path) -> Non
     assert figures["load"]["url"].endswith("/v1/messages")
     assert figures["streams"]["completed"] > 5
     assert verdicts(report) == dict.fromkeys(("MSTR-03", "MSTR-04", "MSTR-05", "MSTR-07", "MSTR-08"), "pass")
-    judgement, _, _ = judge_recorded(tmp_path)
+    judgement = judge_again(tmp_path).judgement
     assert {row.requirement.id: row.verdict.value for row in judgement.rows} == verdicts(report)
 
 
@@ -189,7 +189,7 @@ def test_failures_that_show_themselves_miss_the_default_gate_and_break_no_row(
     assert set(figures["failures"]) == {"http_5xx", "truncated", "error_event"}
     assert {verdicts(report)[row] for row in ("CSTR-03", "CSTR-04", "CSTR-10", "CSTR-11")} == {"pass"}
     assert "  MISSED  completion>=100% (the default)" in capsys.readouterr().out
-    _, _, evidence = judge_recorded(tmp_path)
+    evidence = judge_again(tmp_path).evidence
     situations = {call.situation for call in evidence.observations["chat_replies"].calls}
     assert situations == {"plain", "load-http_5xx", "load-truncated", "load-error_event"}
 

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from mock_upstreams import SimulatorConfig
-from mock_upstreams.metrics import added, by_sample
+from mock_upstreams.metrics import added
+from tests.mock_upstreams.samples import by_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from mock_upstreams import SimulatorConfig
-from mock_upstreams.metrics import by_sample
 from mock_upstreams.workers import WorkerDiedError, WorkerPool
+from tests.mock_upstreams.samples import by_sample
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -81,18 +81,6 @@ def ends(story: Story) -> Finding:
     return broken(story.submission, f"completed or failed within {tolerances.TASK_DONE_S:g} s", seen)
 
 
-def ends_as(status: str) -> StoryRule:
-    """The task ends with this status."""
-
-    def rule(story: Story) -> Finding:
-        end = story.end
-        if end is None:
-            return unjudged(story.submission, f"no end was seen: {outcome_of(story.submission)}")
-        return holds(end, status_of(end) == status, f"status {status}", f"status {status_of(end)}")
-
-    return rule
-
-
 def _after_end(story: Story) -> list[Call]:
     """Polls that were sent after the answer with the terminal status was here; overlapping ones have no order."""
     end = story.end
