@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from weighbridge import __version__, mock_commands, report_commands, target_commands
-from weighbridge.collection import rare_collections
+from weighbridge.collection import no_more_collections, rare_collections
 from weighbridge.errors import ExitCode, WeighbridgeError
 from weighbridge.load.options import load
 from weighbridge.pair_process import embedded_pair
@@ -262,6 +262,9 @@ def main(arguments: list[str] | None = None) -> Any:
         if leaving.code == ExitCode.INTERRUPTED:
             _tell_interrupted()
         raise
+    finally:
+        if arguments is None:
+            no_more_collections()
 
 
 def _tell_interrupted() -> None:

@@ -42,6 +42,8 @@ NAME = "evidence.ndjson"
 _UPSTREAM = tuple(field.name for field in fields(UpstreamCall))
 _UPSTREAM_DEFAULTS = tuple(None if f.default is MISSING else f.default for f in fields(UpstreamCall))
 _REQUIRED = sum(1 for field in fields(UpstreamCall) if field.default is MISSING)
+_SCENARIO = tuple(field.name for field in fields(Scenario))
+_READING = tuple(field.name for field in fields(Reading))
 _HEADERS, _BODY = _UPSTREAM.index("headers"), _UPSTREAM.index("body")
 
 
@@ -102,7 +104,7 @@ def _call(call: Call, tables: TableWriter) -> dict[str, Any]:
         "principal": call.principal,
         "scenario": None
         if call.scenario is None
-        else {name: value for name, value in asdict(call.scenario).items() if value is not None},
+        else {name: value for name in _SCENARIO if (value := getattr(call.scenario, name)) is not None},
         "streamed": call.streamed,
         "retried": call.retried,
         "contention": call.contention,
@@ -167,7 +169,10 @@ def _observation(item: Observation, tables: TableWriter) -> dict[str, Any]:
         "probe": item.probe,
         "calls": [_call(call, tables) for call in item.calls],
         # Amounts as text: a target may show a balance beyond 64 bits.
-        "readings": [asdict(reading) | {"amount": str(reading.amount)} for reading in item.readings],
+        "readings": [
+            {name: getattr(reading, name) for name in _READING} | {"amount": str(reading.amount)}
+            for reading in item.readings
+        ],
         "missing": item.missing,
         "contaminated": item.contaminated,
         "notes": item.notes,
