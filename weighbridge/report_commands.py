@@ -1,4 +1,4 @@
-"""The commands that read a run: judge, verify, compare. Options and texts only, as in `cli`."""
+"""The commands that read a run: judge, replay, verify, compare. Options and texts only, as in `cli`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ Allure = Annotated[Path | None, typer.Option("--allure", help="write Allure resu
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command("judge")(judge)
+    app.command("replay")(replay)
     app.command("verify")(verify)
     app.command("compare")(compare)
 
@@ -52,6 +53,32 @@ def judge(
 
             allure_results.write(document, again.evidence, allure)
     raise typer.Exit(int(exit_code(again.judgement, require_claim=False)))
+
+
+def replay(
+    row: Annotated[
+        str, typer.Argument(metavar="ROW", help="a requirement that is judged by generated histories")
+    ],
+    recorded: Annotated[
+        Path,
+        typer.Option("--in", metavar="RUN", help="folder of the run that found it, or its evidence.ndjson"),
+    ],
+    target: Annotated[
+        str | None, typer.Option("--target", help="target file; without it a fresh embedded pair")
+    ] = None,
+    allow_commands: Annotated[bool, typer.Option("--allow-commands", help="let command hooks run")] = False,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.1, help="seconds for one call at most")
+    ] = None,
+) -> None:
+    """Send the history of a generated finding again, step by step, in a fresh account, and say whether it comes again."""
+    from weighbridge.engine import Settings
+    from weighbridge.replay import replay as replay_history
+    from weighbridge.run import resolve_target
+
+    settings = Settings(allow_commands=allow_commands, timeout=timeout)
+    chosen = resolve_target(target, (), None, None)
+    raise typer.Exit(int(replay_history(row, recorded, chosen, settings, typer.echo)))
 
 
 def verify(

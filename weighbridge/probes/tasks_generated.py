@@ -12,7 +12,7 @@ from weighbridge.generation import Bridge, generate, run_machine
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.generated_requests import EXPLORE_FACTOR
 from weighbridge.probes.tasks_flow import follow, poll, submit, task_id
-from weighbridge.probes.walked_account import WalkedAccount
+from weighbridge.probes.walked_account import WALK_REQUESTS_PER_SECOND, WalkedAccount
 from weighbridge.scenario import Scenario
 from weighbridge.verdict import Outcome
 from weighbridge.wire import Leave
@@ -22,8 +22,6 @@ EXAMPLES = 10
 STEPS = 6
 #: Enough for any walk, and small enough that a wrong refund shows against it.
 _CREDITS = 1_000
-#: Walks are not about the rate limit; where the account hook takes a limit they get one out of the way.
-_REQUESTS_PER_SECOND = 500
 
 
 @probe("tasks", stage=Stage.GENERATED, needs=("upstream", "balance", "rates", "accounts"))
@@ -60,7 +58,7 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
 
         @initialize()
         def open(self) -> None:
-            self.account.open(balance=str(_CREDITS), requests_per_second=_REQUESTS_PER_SECOND)
+            self.account.open(balance=str(_CREDITS), requests_per_second=WALK_REQUESTS_PER_SECOND)
 
         def _submit(self, outcome: str, duration: int) -> str | None:
             """Submit a task; its id, if it was accepted."""
