@@ -20,6 +20,7 @@ from openapi_spec_validator import validate
 
 import mock_upstreams
 from mock_upstreams import SimulatorConfig
+from mock_upstreams.callbacks import Callbacks
 from mock_upstreams.control import FOLLOW, OPERATIONS
 from mock_upstreams.listeners import require_token
 
@@ -254,6 +255,22 @@ def delivered(control: Any, count: int) -> list[dict[str, Any]]:
         assert time.monotonic() < deadline, found
         time.sleep(0.01)
     return list(found)
+
+
+def test_a_callback_whose_timer_rings_early_tells_of_the_end_all_the_same(
+    control: Any, token: Tokens, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = Callbacks.schedule
+
+    def at_once(callbacks: Callbacks, job: str, url: str, _delay_s: float, times: int, body: Any) -> None:
+        schedule(callbacks, job, url, 0.0, times, body)
+
+    monkeypatch.setattr(Callbacks, "schedule", at_once)
+    with receiver(200) as server:
+        submit(control, server.url, token(name, duration_ms=60_000))
+        delivered(control, 1)
+        _, body = server.received[-1]
+    assert json.loads(body)["state"] == "succeeded"
 
 
 @pytest.mark.parametrize(("outcome", "state"), [("completed", "succeeded"), ("failed", "failed")])
