@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import cached_property
+from typing import ClassVar
 
 import aiohttp
 from aiohttp import web
@@ -196,30 +197,31 @@ class MergesCalls(CallService):
         return web.Response(body=getattr(response, "body", b""), content_type="application/json")
 
 
-class ChecksBalanceAfterwards(CallService):
-    """Finds out that the account is empty when the provider has been called."""
+class _ChecksAfterwards(CallService):
+    """Finds out that a call is to be refused when the provider has been called."""
+
+    kind: ClassVar[Kind]
 
     async def serve(self, request: web.Request, plan: CallPlan) -> web.StreamResponse:
         try:
             return await super().serve(request, plan)
         except GatewayError as refusal:
-            if refusal.failure.kind is Kind.INSUFFICIENT_BALANCE:
+            if refusal.failure.kind is self.kind:
                 async with self._upstream.post(plan.channel, plan.upstream_body, plan.extra_headers):
                     raise
             raise
 
 
-class ChecksLimitAfterwards(CallService):
-    """Counts a call against the limit of its group when the provider has been called."""
+class ChecksBalanceAfterwards(_ChecksAfterwards):
+    """Looks at the account's money afterwards."""
 
-    async def serve(self, request: web.Request, plan: CallPlan) -> web.StreamResponse:
-        try:
-            return await super().serve(request, plan)
-        except GatewayError as refusal:
-            if refusal.failure.kind is Kind.RATE_LIMITED:
-                async with self._upstream.post(plan.channel, plan.upstream_body, plan.extra_headers):
-                    raise
-            raise
+    kind = Kind.INSUFFICIENT_BALANCE
+
+
+class ChecksLimitAfterwards(_ChecksAfterwards):
+    """Counts a call against the limit of its group afterwards."""
+
+    kind = Kind.RATE_LIMITED
 
 
 class FinishesForNobody(CallService):

@@ -15,13 +15,13 @@ import uvloop
 from weighbridge.bait import UNKNOWN_KEY
 from weighbridge.capabilities import GROUP_LIST, capabilities, group_list_of
 from weighbridge.catalogue import load as load_catalogue
+from weighbridge.checkup_line import Measured
 from weighbridge.coverage import Coverage, coverage, coverage_lines
 from weighbridge.engine import Settings, prepare
 from weighbridge.errors import ExitCode, HarnessError, UsageError, WeighbridgeError
 from weighbridge.evidence import Call
 from weighbridge.feature_checkup import measure_features
 from weighbridge.lab import Lab
-from weighbridge.measured import Measured
 from weighbridge.money import usd
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.preflight import preflight

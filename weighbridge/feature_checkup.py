@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from weighbridge.checks.findings import member
+from weighbridge.checkup_line import Measured
 from weighbridge.evidence import Call
 from weighbridge.features import REFUSALS
 from weighbridge.lab import Lab
-from weighbridge.measured import Measured
 from weighbridge.probes.pictures import data_url, png
 from weighbridge.target import Principal
 

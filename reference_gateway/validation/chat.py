@@ -14,8 +14,10 @@ from reference_gateway.jsonwire import JsonObject, kind_of
 from reference_gateway.validation.fields import (
     check,
     check_known,
+    check_role,
     check_rules,
     check_texts,
+    conversation,
     invalid,
     require,
     whole,
@@ -135,20 +137,12 @@ class ChatValidator:
 
     def check_messages(self, messages: list[Any]) -> None:
         """The conversation: at least one message, each with a role and content that fit together."""
-        if not messages:
-            raise invalid("messages", "`messages` must hold at least one message.")
-        for index, message in enumerate(messages):
-            place = f"messages[{index}]"
-            if not isinstance(message, dict):
-                raise invalid(place, f"`{place}` must be an object, found {kind_of(message)}.")
+        for place, message in conversation(messages):
             self.check_message(message, place)
 
     def check_message(self, message: JsonObject, place: str) -> None:
         """One message."""
-        role = message.get("role")
-        if not isinstance(role, str) or role not in self.roles:
-            raise invalid(f"{place}.role", f"`{place}.role` must be one of {', '.join(sorted(self.roles))}.")
-        content = message.get("content")
+        role, content = check_role(message, place, self.roles), message.get("content")
         if content is None:
             if role != "assistant" or not any(
                 message.get(name) for name in ("tool_calls", "function_call", "refusal", "audio")

@@ -1,7 +1,7 @@
 """Checks one field against its rule. Every refusal names the field, what it may be and what it was."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -114,6 +114,25 @@ def require(body: JsonObject, name: str) -> Any:
     if value is None:
         raise refuse(Kind.MISSING_FIELD, f"`{name}` is required.", name)
     return value
+
+
+def conversation(messages: list[Any]) -> Iterator[tuple[str, JsonObject]]:
+    """Place and body of each message; raises `GatewayError` where there is none, or one that is no object."""
+    if not messages:
+        raise invalid("messages", "`messages` must hold at least one message.")
+    for index, message in enumerate(messages):
+        place = f"messages[{index}]"
+        if not isinstance(message, dict):
+            raise invalid(place, f"`{place}` must be an object, found {kind_of(message)}.")
+        yield place, message
+
+
+def check_role(message: JsonObject, place: str, roles: Collection[str]) -> str:
+    """The role of a message; raises `GatewayError` unless it is one of these."""
+    role = message.get("role")
+    if not isinstance(role, str) or role not in roles:
+        raise invalid(f"{place}.role", f"`{place}.role` must be one of {', '.join(sorted(roles))}.")
+    return role
 
 
 def whole(value: Any) -> int | None:

@@ -12,8 +12,10 @@ from reference_gateway.jsonwire import JsonObject, kind_of
 from reference_gateway.validation.chat import GROUP_FIELD
 from reference_gateway.validation.fields import (
     check,
+    check_role,
     check_rules,
     check_texts,
+    conversation,
     invalid,
     is_web_url,
     require,
@@ -94,17 +96,8 @@ class MessagesValidator:
 
     def check_messages(self, messages: list[Any]) -> None:
         """At least one turn, each with a role and content."""
-        if not messages:
-            raise invalid("messages", "`messages` must hold at least one message.")
-        for index, message in enumerate(messages):
-            place = f"messages[{index}]"
-            if not isinstance(message, dict):
-                raise invalid(place, f"`{place}` must be an object, found {kind_of(message)}.")
-            role = message.get("role")
-            if not isinstance(role, str) or role not in self.roles:
-                raise invalid(
-                    f"{place}.role", f"`{place}.role` must be one of {', '.join(sorted(self.roles))}."
-                )
+        for place, message in conversation(messages):
+            check_role(message, place, self.roles)
             self.check_content(require_content(message, place), f"{place}.content")
 
     def check_content(self, content: Any, place: str) -> None:

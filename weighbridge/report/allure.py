@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import allure
 import pytest
 
-from weighbridge.report.told import told
+from weighbridge.report.exchange_text import told
 from weighbridge.suite import binding_of
 
 if TYPE_CHECKING:

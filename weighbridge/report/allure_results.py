@@ -17,7 +17,7 @@ import orjson
 
 from weighbridge.engine import Evidence
 from weighbridge.evidence import Call
-from weighbridge.report.told import told
+from weighbridge.report.exchange_text import told
 
 #: Allure's word for each verdict; what could not be judged inside the scope is `broken`, else `skipped`.
 _STATUS = {
