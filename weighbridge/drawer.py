@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from weighbridge.collection import rare_collections
 from weighbridge.drawing import Drawing, Kind, NoneLeftError, Order, Sent, Told
 
 #: What is drawn is needed late in a run; who sends and who answers go first.
@@ -145,5 +146,5 @@ def main() -> None:
     channel = os.dup(sys.stdout.fileno())
     # Whatever is printed goes to standard error.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with os.fdopen(channel, "wb") as answers:
+    with os.fdopen(channel, "wb") as answers, rare_collections():
         _Drawer(sys.stdin.buffer, answers).serve()

@@ -299,7 +299,7 @@ async def run_probes(
             for stage in Stage:
                 quiet = shared.ahead.resting() if stage is Stage.PACED else nullcontext()
                 async with quiet, asyncio.TaskGroup() as group:
-                    for probe in wanted:
+                    for probe in sorted(wanted, key=lambda probe: not probe.waits):
                         if probe.stage is stage:
                             group.create_task(one(probe), name=probe.name)
 

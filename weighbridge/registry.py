@@ -46,6 +46,7 @@ class Probe:
     quick: bool = False
     unscripted: bool = False
     ahead: AheadFunction | None = None
+    waits: bool = False
 
 
 PROBES: dict[str, Probe] = {}
@@ -59,6 +60,7 @@ def probe(
     quick: bool = False,
     unscripted: bool = False,
     ahead: AheadFunction | None = None,
+    waits: bool = False,
 ) -> Callable[[ProbeFunction], ProbeFunction]:
     """Register a probe under its function's name.
 
@@ -69,13 +71,14 @@ def probe(
         quick: what it sends is judged by the replies, and it waits for nothing; `--quick` runs these alone.
         unscripted: it is for providers whose usage nobody scripts, and judges rows that otherwise need `upstream`.
         ahead: makes what the probe takes with `Ahead.made`, while earlier stages run.
+        waits: it waits for seconds, so it begins before the others of its stage, which then fill its time.
     """
 
     def register(function: ProbeFunction) -> ProbeFunction:
         name = function.__name__
         if name in PROBES:
             raise UsageError(f"two probes are called {name!r}; rename one")
-        PROBES[name] = Probe(name, surface, stage, function, needs, quick, unscripted, ahead)
+        PROBES[name] = Probe(name, surface, stage, function, needs, quick, unscripted, ahead, waits)
         return function
 
     return register

@@ -30,7 +30,7 @@ async def chat_groups(lab: Lab) -> None:
         group.create_task(lab.chat(role, "group-unknown", who, change={"group": "weighbridge-no-such-group"}))
 
 
-@probe("chat", needs=("groups",))
+@probe("chat", needs=("groups",), waits=True)
 async def chat_group_limit(lab: Lab) -> None:
     """Exceed one group's limit, try another group meanwhile, back off, and look at the money."""
     limited = _limited(lab)
@@ -53,7 +53,8 @@ async def chat_group_limit(lab: Lab) -> None:
             for _ in range(size)
         ]
         last = (await asyncio.gather(*burst))[-1]
+        over_at = lab.now() + 1 + tolerances.RATE_WINDOW_SLACK_S
         await lab.chat(role, "group-other", who, change={"group": other}, provoked=True)
-        await asyncio.sleep(1 + tolerances.RATE_WINDOW_SLACK_S)
+        await asyncio.sleep(max(0.0, over_at - lab.now()))
         await lab.chat(role, "group-recovered", who, change={"group": name}, provoked=True)
         await lab.money(who, "group-burst", "after", after=last)

@@ -162,7 +162,7 @@ async def _counted(lab: Lab, role: str) -> None:
         await lab.money(who, label, "after", after=call)
 
 
-@probe("tasks")
+@probe("tasks", waits=True)
 async def task_cadence(lab: Lab) -> None:
     """Three jobs that are far from done when they are answered, each polled once per second: the recommended pace."""
     role = role_of(lab, "image")

@@ -114,7 +114,7 @@ def _wait(call: Call) -> float:
     return float(text) if text is not None and text.isdigit() else tolerances.RATE_QUIET_S
 
 
-@probe("tasks")
+@probe("tasks", waits=True)
 async def task_balance_burst(lab: Lab) -> None:
     """A burst of balance reads, and one more after two seconds of silence."""
     async with lab.alone("tasks") as who:
