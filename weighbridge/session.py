@@ -201,7 +201,7 @@ class RunSession:
 
     def document(self, judgement: Judgement) -> dict[str, Any]:
         """The report; it names the evidence file by its hash, so that is made ready here too."""
-        assert self.plan is not None and self.target is not None and self.evidence is not None  # noqa: S101, PT018
+        assert self.plan is not None and self.target is not None and self.evidence is not None  # noqa: S101, PT018 - prepared
         compared = self.compared(judgement)
         run = report.RunInfo(
             self.id,

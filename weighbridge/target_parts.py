@@ -83,6 +83,7 @@ def _retries(raw: Mapping[str, Any]) -> str:
 
 
 def convert(raw: Mapping[str, Any], path: str) -> Target:
+    """The target that a document describes which its schema has accepted; `path` is of its file."""
     shared = _pairs(raw.get("headers"))
     surfaces = {name: _surface(name, item, shared, path) for name, item in raw["surfaces"].items()}
     principals = {}

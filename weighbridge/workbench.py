@@ -59,6 +59,7 @@ class Shared:
     max_spend: float | None = None
 
     def lock(self, locks: dict[str, SharedLock], name: str) -> SharedLock:
+        """The one lock of this name."""
         return locks.setdefault(name, SharedLock())
 
 

@@ -72,6 +72,7 @@ def usage_of(scenario: Scenario) -> Usage:
 
 
 def case_finding(case: Case, ok: bool, required: str, observed: str) -> Finding:
+    """Met or broken, about the money of a case."""
     return Finding(
         Outcome.MET if ok else Outcome.BROKEN, required, f"{observed} ({case.label})", case.evidence
     )
@@ -91,6 +92,7 @@ def unseen_charge(case: Case, expected: int, facts: RunFacts) -> Finding | None:
 
 
 def all_served(case: Case) -> Finding | None:
+    """Why the charge cannot be judged, where a call of the case was not served; None where all were."""
     failed = [call for call in case.calls if not call.exchange.ok]
     if not failed:
         return None
@@ -139,6 +141,7 @@ def charge_finding(case: Case, expected: int, facts: RunFacts, tier: str = "") -
 
 
 def explained(case: Case, expected: int) -> str:
+    """What a wrong charge looks like: nothing, or the price several times over (pico-dollars); else empty."""
     if case.charged == 0:
         return " (nothing was charged)"
     if expected and case.charged % expected == 0 and case.charged // expected > 1:

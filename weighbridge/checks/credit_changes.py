@@ -62,6 +62,7 @@ def change(
 
 
 def in_words(taken: int) -> str:
+    """A change of whole credits; negative ones were added."""
     return f"{taken} credits taken" if taken >= 0 else f"{-taken} credits added"
 
 
