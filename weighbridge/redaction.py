@@ -25,6 +25,8 @@ _MIN_COOKIE = 8
 _BEGINNING = 3
 #: Nothing shorter is taken for a secret.
 _MIN_SECRET = 4
+#: Texts up to so many characters, and so many of them, are looked at once: headers repeat themselves.
+_SHORT, _REMEMBERED = 100, 5_000
 
 
 def _spellings(secret: str) -> frozenset[str]:
@@ -57,6 +59,7 @@ class Secrets:
         # Keys of one maker begin alike, so few beginnings tell that a text holds none of many keys.
         self._texts: dict[str, list[str]] = {}
         self._bytes: dict[bytes, list[bytes]] = {}
+        self._cleaned: dict[str, str] = {}
         for secret in known:
             self.add(secret)
 
@@ -64,6 +67,7 @@ class Secrets:
         """Redact this from now on."""
         if len(secret) < _MIN_SECRET or secret in self._known:
             return
+        self._cleaned.clear()
         for text in _spellings(secret) - self._known:
             self._known.add(text)
             self._texts.setdefault(text[:_BEGINNING], []).append(text)
@@ -72,6 +76,16 @@ class Secrets:
 
     def text(self, text: str) -> str:
         """The text without any secret."""
+        if len(text) > _SHORT:
+            return self._without(text)
+        cleaned = self._cleaned.get(text)
+        if cleaned is None:
+            if len(self._cleaned) >= _REMEMBERED:
+                self._cleaned.clear()
+            cleaned = self._cleaned[text] = self._without(text)
+        return cleaned
+
+    def _without(self, text: str) -> str:
         for secret in _held(self._texts, text):
             text = text.replace(secret, MARK)
         return text

@@ -71,7 +71,8 @@ def probe(
         quick: what it sends is judged by the replies, and it waits for nothing; `--quick` runs these alone.
         unscripted: it is for providers whose usage nobody scripts, and judges rows that otherwise need `upstream`.
         ahead: makes what the probe takes with `Ahead.made`, while earlier stages run.
-        waits: it waits for seconds, so it begins before the others of its stage, which then fill its time.
+        waits: it takes seconds, and mostly waits, for windows or for one answer after another; so it begins before the
+            others of its stage, which then fill its time.
     """
 
     def register(function: ProbeFunction) -> ProbeFunction:

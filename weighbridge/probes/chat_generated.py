@@ -7,7 +7,7 @@ judges the record afterwards; examples that Hypothesis shrinks stay in the recor
 from __future__ import annotations
 
 from weighbridge.checks.books import ledger_findings
-from weighbridge.generation import Bridge, generate, run_machine
+from weighbridge.generation import Bridge, generate, load_hypothesis, run_machine
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.money import LONG_CONTEXT_ABOVE, pico_from_usd
 from weighbridge.probes.generated_requests import EXPLORE_FACTOR
@@ -22,7 +22,13 @@ MACHINE_EXAMPLES = 14
 MACHINE_STEPS = 8
 
 
-@probe("chat", stage=Stage.GENERATED, needs=("upstream", "balance", "rates", "accounts"))
+@probe(
+    "chat",
+    stage=Stage.GENERATED,
+    needs=("upstream", "balance", "rates", "accounts"),
+    ahead=load_hypothesis,
+    waits=True,
+)
 async def chat_books(lab: Lab) -> None:
     """A Hypothesis state machine over one account's money: each example in a fresh account."""
     factor = EXPLORE_FACTOR if lab.shared.explore else 1

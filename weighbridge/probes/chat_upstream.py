@@ -88,7 +88,7 @@ async def chat_upstream_failures(lab: Lab) -> None:
     )
 
 
-@probe("chat", stage=Stage.FAILING, needs=("upstream",))
+@probe("chat", stage=Stage.FAILING, needs=("upstream",), waits=True)
 async def chat_upstream_wire(lab: Lab) -> None:
     """A provider that says nothing, one that takes no connection, one that stops after its finish; on the last model."""
     role = lab.every_role("chat")[-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from weighbridge.checks.task_books import credit_finding
 from weighbridge.evidence import Call, Reading
-from weighbridge.generation import Bridge, generate, run_machine
+from weighbridge.generation import Bridge, generate, load_hypothesis, run_machine
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.generated_requests import EXPLORE_FACTOR
 from weighbridge.probes.tasks_flow import follow, poll, submit, task_id
@@ -24,7 +24,13 @@ STEPS = 6
 _CREDITS = 1_000
 
 
-@probe("tasks", stage=Stage.GENERATED, needs=("upstream", "balance", "rates", "accounts"))
+@probe(
+    "tasks",
+    stage=Stage.GENERATED,
+    needs=("upstream", "balance", "rates", "accounts"),
+    ahead=load_hypothesis,
+    waits=True,
+)
 async def tasks_books(lab: Lab) -> None:
     """Walks over one account's credits."""
     factor = EXPLORE_FACTOR if lab.shared.explore else 1
