@@ -58,6 +58,7 @@ class Sender(Purse):
         keep: bool = True,
         paced: bool = True,
         contention: bool = False,
+        in_crowd: bool | None = None,
         url: str | None = None,
     ) -> Call:
         """One request, recorded.
@@ -83,6 +84,8 @@ class Sender(Purse):
             paced: False starts the call at once, outside the principal's pace and its slots. The probe then
                 answers for the limit itself: it stays below it, or exceeds it on purpose with `provoked`.
             contention: the call is one of many that are to meet each other; counted apart in the report.
+            in_crowd: whether it finds room among those that are in flight together, which a crowd may take up for a
+                while, or among all others; as `contention` if None.
             url: an absolute URL that a reply named, in place of the surface's URL and `path`.
         """
         where = self.target.surfaces[surface]
@@ -110,7 +113,8 @@ class Sender(Purse):
         pace = self.pace(who)
         # An address that a reply named is not the target's own, and a scripted fault is no sign of its health.
         silent = url is not None or (scenario is not None and scenario.fault is not None)
-        room = self.shared.crowd if contention else self.shared.concurrency
+        crowded = contention if in_crowd is None else in_crowd
+        room = self.shared.crowd if crowded else self.shared.concurrency
         seen = await self._exchange(request, id_, room, pace if paced else None, leave, provoked=silent)
         retried = None
         if seen.status == 429 and not provoked and not (scenario and scenario.status == 429):

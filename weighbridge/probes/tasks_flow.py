@@ -111,7 +111,7 @@ async def follow(
         await asyncio.sleep(_until_due(lab, role, situation))
     deadline = lab.now() + bound
     while True:
-        call = await poll(lab, role, situation, who, task, contention=race)
+        call = await poll(lab, role, situation, who, task, contention=race, in_crowd=False)
         status = call.exchange.status
         refused = status is not None and 400 <= status < 500 and status != 429
         if refused or status_of(call) in TERMINAL or lab.now() > deadline:
@@ -134,7 +134,7 @@ async def again(
 ) -> None:
     """Poll some more, to see whether the end stays as it is; `race` where many polls are to meet one refund."""
     for _ in range(times):
-        await poll(lab, role, situation, who, task, contention=race)
+        await poll(lab, role, situation, who, task, contention=race, in_crowd=False)
 
 
 async def read_credits(
