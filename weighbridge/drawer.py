@@ -34,7 +34,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Draw the requests of a surface; the answer is `Drawing.bodies`."""
+    """Draw the requests of a surface; the answer is `Drawing.drawn`."""
 
     order: Order
 
@@ -118,7 +118,7 @@ class _Drawer:
             case Draw(order):
                 drawing = Drawing(order, self._go_on)
                 self._drawings[order.surface] = drawing
-                return drawing.bodies
+                return drawing.drawn
             case Read(surface, sent):
                 return [self._drawings[surface].told(kind, raw, what) for kind, raw, what in sent]
             case Shrink(surface, kind, seen):

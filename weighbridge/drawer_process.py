@@ -14,7 +14,7 @@ from typing import Any
 
 from weighbridge.ahead import RunEndedError
 from weighbridge.drawer import Draw, Failed, Read, Request, Rest, Shrink, Try
-from weighbridge.drawing import Kind, Order, Sent, Told
+from weighbridge.drawing import Drawn, Kind, Order, Sent, Told
 from weighbridge.errors import HarnessError
 
 #: The child finds this very weighbridge, however we were found.
@@ -39,16 +39,16 @@ class DrawerProcess:
         """The process id of the child; 0 for one that was not needed yet."""
         return 0 if self._process is None else self._process.pid
 
-    def draw(self, order: Order) -> dict[Kind, tuple[bytes, ...]]:
-        """Draw the requests of a surface: bodies of each kind.
+    def draw(self, order: Order) -> Drawn:
+        """Draw the requests of a surface.
 
         Raises:
             HarnessError: drawing broke, or there is no process to draw in.
             RunEndedError: closed meanwhile, as from the other methods.
         """
         with self._turn:
-            bodies: dict[Kind, tuple[bytes, ...]] = self._ask(Draw(order))
-            return bodies
+            drawn: Drawn = self._ask(Draw(order))
+            return drawn
 
     def read(self, surface: str, sent: Sequence[tuple[Kind, bytes, Sent]]) -> list[Told]:
         """What there is to say about what became of drawn requests.

@@ -10,15 +10,20 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from weighbridge.openapi import for_models, for_surface
+from weighbridge.breaking import Basket, Breaches, mutations
+from weighbridge.openapi import for_models, for_surface, request_schema
 
 VALID, INVALID, LINKED = "generated", "generated-invalid", "generated:poll"
 #: The operation that polls what another one has made.
 _LINK = "/tasks/{id}"
 #: A schema may have fewer different requests than its share; drawing ends after so many times as many examples.
 _PATIENCE = 4
+#: What is drawn to break a schema costs most, and more than half of it is valid after all; the rest is made of valid
+#: bodies by changing them, with so many tries for each that is wanted.
+_TRIES = 8
 _EXCERPT = 300
 
 #: Path of an operation, and whether its requests are valid or break the schema.
@@ -40,6 +45,19 @@ class Order:
     models: frozenset[str]
     seed: int
     wanted: Mapping[Kind, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was drawn for one surface.
+
+    Attributes:
+        bodies: of each kind, as they are to be sent.
+        left_out: how many different bodies, meant to break a schema, were thrown away since they do not.
+    """
+
+    bodies: Mapping[Kind, tuple[bytes, ...]]
+    left_out: Mapping[Kind, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,7 @@ class Drawing:
     """All requests of one surface.
 
     Attributes:
-        bodies: of each kind, as they are to be sent.
+        drawn: what is to be sent.
     """
 
     def __init__(self, order: Order, go_on: Callable[[], None]) -> None:
@@ -112,10 +130,44 @@ class Drawing:
         self._schema: Any = schemathesis.openapi.from_dict(document)
         self._seed = order.seed
         self._modes = {VALID: GenerationMode.POSITIVE, INVALID: GenerationMode.NEGATIVE}
-        self._cases = {kind: self._drawn(kind, wanted, go_on) for kind, wanted in order.wanted.items()}
-        self.bodies: dict[Kind, tuple[bytes, ...]] = {
-            kind: tuple(cases) for kind, cases in self._cases.items()
+        wanted = order.wanted
+        self._cases = {
+            kind: self._drawn(kind, count, go_on) for kind, count in wanted.items() if kind[1] != INVALID
         }
+        self._breaches = {
+            path: Breaches(request_schema(order.surface, path)) for path, what in wanted if what == INVALID
+        }
+        bodies = {kind: tuple(cases) for kind, cases in self._cases.items()}
+        left_out: dict[Kind, int] = {}
+        for kind, count in wanted.items():
+            if kind[1] == INVALID:
+                basket = self._broken(kind, count, bodies.get((kind[0], VALID), ()), go_on)
+                bodies[kind], left_out[kind] = basket.bodies(), basket.valid
+        self.drawn = Drawn(bodies, left_out)
+
+    def _broken(self, kind: Kind, wanted: int, valid: tuple[bytes, ...], go_on: Callable[[], None]) -> Basket:
+        """Bodies that break the contract: drawn ones, then valid ones with one thing changed in them."""
+        basket = Basket(self._breaches[kind[0]], wanted)
+
+        def take(case: Any) -> None:
+            go_on()
+            raw = encoded(case.body)
+            if raw is not None:
+                basket.take(raw, case.body)
+            if basket.full:
+                raise _Enough
+
+        with contextlib.suppress(_Enough):
+            self._each(kind, wanted if valid else _PATIENCE * wanted, take)
+        whole = [json.loads(raw) for raw in sorted(valid, key=len)]
+        for body in islice(mutations(whole, self._seed), _TRIES * wanted):
+            go_on()
+            raw = encoded(body)
+            if raw is not None:
+                basket.take(raw, body)
+            if basket.full:
+                break
+        return basket
 
     def _drawn(self, kind: Kind, wanted: int, go_on: Callable[[], None]) -> dict[bytes, Any]:
         found: dict[bytes, Any] = {}
@@ -159,7 +211,7 @@ class Drawing:
 
     def told(self, kind: Kind, raw: bytes, sent: Sent) -> Told:
         """What Schemathesis says about what became of a drawn request; of one that breaks the schema, a crash alone."""
-        return self._told(self._cases[kind][raw], kind, sent)
+        return self._told(self._cases[kind][raw] if kind in self._cases else None, kind, sent)
 
     def _told(self, case: Any, kind: Kind, sent: Sent) -> Told:
         if kind[1] == INVALID:
@@ -193,7 +245,7 @@ class Drawing:
         def take(case: Any) -> None:
             nonlocal left
             raw = encoded(case.body)
-            if raw is None:
+            if raw is None or (kind[1] == INVALID and self._breaches[kind[0]].of(case.body) is None):
                 return
             if raw not in said:
                 if left <= 0:

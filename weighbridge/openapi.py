@@ -93,6 +93,26 @@ def for_surface(surface: str, url: str) -> Document:
     return {**document, "servers": [{"url": url.rstrip("/")}], "paths": paths}
 
 
+def request_schema(surface: str, path: str) -> Document:
+    """The schema of the body that an operation of a surface takes, as the contract has it: not narrowed for generators.
+
+    Args:
+        surface: as for `for_surface`.
+        path: of the operation, below the surface's URL.
+
+    Raises:
+        HarnessError: the surface has no such operation with a body.
+    """
+    document = _read("openapi.yaml")
+    documented = surface_urls()[surface].rstrip("/")
+    for below, item in document["paths"].items():
+        whole = item["servers"][0]["url"].rstrip("/") + below
+        if item["x-surface"] == surface and whole.removeprefix(documented) == path and "post" in item:
+            schema = item["post"]["requestBody"]["content"]["application/json"]["schema"]
+            return {**schema, "components": document["components"]}
+    raise HarnessError(f"spec/openapi.yaml: {surface} has no operation {path} that takes a body")
+
+
 def for_models(document: Document, models: frozenset[str]) -> Document:
     """The description with its model enums cut to what the target serves; unchanged where none is left."""
 

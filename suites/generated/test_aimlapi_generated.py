@@ -20,4 +20,4 @@ def test_every_answer_is_documented(judge: Judge, aimlapi_generated: Observation
 @requirement("FUZZ-AIML-03", surface="aimlapi", generated=True)
 def test_invalid_requests_never_crash_the_target(judge: Judge, aimlapi_generated: Observation) -> None:
     """What a caller got wrong is the caller's to mend, and a 5xx says the opposite."""
-    judge.each(aimlapi_generated.where("generated-invalid"), generated.no_server_error_though_invalid)
+    judge.settle(*generated.invalid_never_crash(aimlapi_generated))

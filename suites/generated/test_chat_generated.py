@@ -26,4 +26,4 @@ def test_books_agree_after_every_step(judge: Judge, chat_books: Observation) -> 
 @requirement("FUZZ-CHAT-04", surface="chat", generated=True)
 def test_invalid_requests_never_crash_the_target(judge: Judge, chat_generated: Observation) -> None:
     """What a caller got wrong is the caller's to mend, and a 5xx says the opposite."""
-    judge.each(chat_generated.where("generated-invalid"), generated.no_server_error_though_invalid)
+    judge.settle(*generated.invalid_never_crash(chat_generated))

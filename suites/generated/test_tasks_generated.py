@@ -26,4 +26,4 @@ def test_every_answer_is_documented(judge: Judge, task_generated: Observation) -
 @requirement("FUZZ-TASK-04", surface="tasks", generated=True)
 def test_invalid_submissions_never_crash_the_target(judge: Judge, task_generated: Observation) -> None:
     """What a caller got wrong is the caller's to mend, and a 5xx says the opposite."""
-    judge.each(task_generated.where("generated-invalid"), generated.no_server_error_though_invalid)
+    judge.settle(*generated.invalid_never_crash(task_generated))

@@ -46,7 +46,7 @@ def drawer() -> Iterator[DrawerProcess]:
 def test_it_draws_as_many_different_requests_as_were_ordered_and_the_seed_fixes_them(
     drawer: DrawerProcess,
 ) -> None:
-    first = drawer.draw(_order())
+    first = drawer.draw(_order()).bodies
     assert {kind: len(set(bodies)) for kind, bodies in first.items()} == {
         (PATH, VALID): 6,
         (PATH, INVALID): 4,
@@ -54,14 +54,14 @@ def test_it_draws_as_many_different_requests_as_were_ordered_and_the_seed_fixes_
     assert any(json.loads(body)["model"] == "gpt-5.5" for body in first[PATH, VALID])
     other = DrawerProcess()
     try:
-        assert other.draw(_order()) == first
-        assert other.draw(_order(seed=1)) != first
+        assert other.draw(_order()).bodies == first
+        assert other.draw(_order(seed=1)).bodies != first
     finally:
         other.close()
 
 
 def test_it_says_what_an_undocumented_answer_shows(drawer: DrawerProcess) -> None:
-    drawn = drawer.draw(_order())
+    drawn = drawer.draw(_order()).bodies
     valid, invalid = (PATH, VALID), (PATH, INVALID)
     told = drawer.read(
         "chat",
@@ -83,7 +83,7 @@ def test_it_shrinks_what_was_shown_with_calls_of_its_own_until_there_are_none_le
     drawer: DrawerProcess,
 ) -> None:
     kind = (PATH, INVALID)
-    drawn = drawer.draw(_order(valid=0, invalid=20))[kind]
+    drawn = drawer.draw(_order(valid=0, invalid=20)).bodies[kind]
     tried: list[bytes] = []
     told: list[Told] = []
 
@@ -105,14 +105,14 @@ def test_it_shrinks_what_was_shown_with_calls_of_its_own_until_there_are_none_le
     spent: list[bytes] = []
     drawer.shrink("chat", kind, seen, spent.append, told.append)
     assert len(spent) == 1, "one that is not sent ends it"
-    assert drawer.draw(_order()), "and it serves on"
+    assert drawer.draw(_order()).bodies, "and it serves on"
 
 
 def test_what_breaks_while_drawing_is_told_and_it_serves_on(drawer: DrawerProcess) -> None:
     broken = Order("chat", URL, frozenset(), 0, {("/nowhere", VALID): 1})
     with pytest.raises(HarnessError, match=r"requests could not be drawn: .*nowhere"):
         drawer.draw(broken)
-    assert drawer.draw(_order(valid=1, invalid=0))
+    assert drawer.draw(_order(valid=1, invalid=0)).bodies
 
 
 def test_its_death_is_one_sentence(drawer: DrawerProcess) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from weighbridge.ahead import GoOn, RunEndedError
-from weighbridge.drawing import INVALID, LINKED, VALID, Answer, Kind, Order, Sent, Told
+from weighbridge.checks.generated import LEFT_OUT
+from weighbridge.drawing import INVALID, LINKED, VALID, Answer, Drawn, Kind, Order, Sent, Told
 from weighbridge.evidence import Call
 from weighbridge.lab import Lab, Shared, Stage, probe
 from weighbridge.probes.tasks_flow import task_id, task_path
@@ -57,9 +58,6 @@ def budget_of(surface: str, factor: int = 1) -> int:
     drawn = sum(share.valid + share.invalid for share in SHARES[surface].values())
     polls = sum(share.valid for share in SHARES[surface].values()) if surface == "tasks" else 0
     return factor * (2 * drawn + polls)
-
-
-Drawn = Mapping[Kind, tuple[bytes, ...]]
 
 
 def _order(shared: Shared, surface: str) -> Order:
@@ -131,7 +129,13 @@ class _Sending:
 
     async def run(self, drawn: Drawn) -> None:
         """Send for each operation, valid requests first; then shrink what showed something."""
-        made = [(kind, raw, await self._send(kind, raw)) for kind, bodies in drawn.items() for raw in bodies]
+        for (path, _), count in drawn.left_out.items():
+            self._lab.notes.append(f"{LEFT_OUT}{path}\t{count}")
+        made = [
+            (kind, raw, await self._send(kind, raw))
+            for kind, bodies in drawn.bodies.items()
+            for raw in bodies
+        ]
         told = await asyncio.to_thread(
             self._lab.shared.drawer.read,
             self._surface,
