@@ -74,7 +74,8 @@ _WHOLE = Scenario(
 )
 #: Where a stream is when its client leaves it: situation -> (what the provider does, when the client hangs up).
 STAGES: dict[str, tuple[Scenario, Leave]] = {
-    "left-before-headers": (replace(_ENDLESS, ttft_ms=1000), Leave(after_s=0.1)),
+    # Late enough that a busy gateway has passed the call on, and long before the provider says anything.
+    "left-before-headers": (replace(_ENDLESS, ttft_ms=1000), Leave(after_s=0.4)),
     "left-after-headers": (_ENDLESS, Leave(after_chunks=0)),
     "left-after-first": (_ENDLESS, Leave(after_chunks=1)),
     "left-midway": (_ENDLESS, Leave(after_chunks=3)),
