@@ -141,7 +141,7 @@ class StreamRelay:
         """Move events until the upstream ends or says that it has ended; raises `BrokenStreamError`."""
         if upstream.content_type != "text/event-stream":
             raise BrokenStreamError("the upstream did not send an event stream")
-        reader = SseReader()
+        reader, still = SseReader(), Progress.OPEN
 
         def take(data: bytes) -> bool:
             """The same as below, there and then, for a caller who keeps up."""
@@ -149,7 +149,7 @@ class StreamRelay:
                 return False
             for event in reader.feed(data):
                 sink.push(translator.feed(event))
-            if translator.progress is not Progress.OPEN:
+            if translator.progress is not still:
                 upstream.stop_passing()
             return True
 

@@ -37,7 +37,14 @@ class SseReader:
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """Take the next bytes in; raises `EventTooLargeError`."""
-        if self._between and _is_plain(chunk):
+        if (
+            self._between
+            and chunk.startswith(_PLAIN)
+            and chunk.endswith(b"\n")
+            and chunk.find(b"\n") == len(chunk) - 2
+            and b"\r" not in chunk
+        ):
+            # One unnamed event with one line of data, as most reads of a stream are.
             return [SseEvent("", chunk[len(_PLAIN) : -2])]
         text = self._rest + self._normalised(chunk)
         if self._at_start:
@@ -80,16 +87,6 @@ class SseReader:
         name, data = self._name, self._data
         self._name, self._data, self._size = "", [], 0
         return SseEvent(name, b"\n".join(data)) if data else None
-
-
-def _is_plain(chunk: bytes) -> bool:
-    """Whether bytes are one unnamed event with one line of data, as most reads of a stream are."""
-    return (
-        chunk.startswith(_PLAIN)
-        and chunk.find(b"\n") == len(chunk) - 2
-        and chunk.endswith(b"\n")
-        and b"\r" not in chunk
-    )
 
 
 def frame(data: bytes) -> bytes:

@@ -23,6 +23,7 @@ Take = Callable[[bytes], bool]
 
 _HEAD_END: Final = b"\r\n\r\n"
 _CHUNK_END: Final = b"\r\n"
+_MOST_SIZE_BYTES: Final = 10
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,7})\r\n")
 # A longer first read is more than a head and an event or two; it is not kept to be looked at.
 _MOST_FIRST_BYTES: Final = 16 * 1024
@@ -48,11 +49,12 @@ class ChunkReader:
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Content, and from where it stops being plain chunks the rest as it came; raises `BrokenChunkError`."""
-        if not self._left and (size := _SIZE.match(data)) is not None:
+        if not self._left:
             # The usual case: what one write of the provider sent, in one read.
-            end = size.end() + int(size[1], 16)
-            if end > size.end() and end + 2 == len(data) and data.endswith(_CHUNK_END):
-                return data[size.end() : end], b""
+            at = data.find(_CHUNK_END, 0, _MOST_SIZE_BYTES)
+            size = len(data) - at - 2 * len(_CHUNK_END)
+            if size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(_CHUNK_END):
+                return data[at + len(_CHUNK_END) : -len(_CHUNK_END)], b""
         return self._feed_pieces(data)
 
     def _feed_pieces(self, data: bytes) -> tuple[bytes, bytes]:
@@ -126,6 +128,7 @@ class DirectConnection(ResponseHandler):
 
     def stop(self) -> None:
         """Let `pass_on` return."""
+        self._take = None
         if self._passing is not None and not self._passing.done():
             self._passing.set_result(None)
 
@@ -139,11 +142,14 @@ class DirectConnection(ResponseHandler):
             return
         try:
             content, rest = self._chunks.feed(data)
-        except BrokenChunkError as error:
-            self._break_off(error)
+            if content and self._take is not None and self._take(content):
+                content = b""
+        except Exception as error:  # noqa: BLE001 - whoever waits for the stream is told
+            self._fail(error)
             return
-        if content:
-            self._deliver(content)
+        if content and self._content is not None:
+            self._content.feed_data(content)
+            self.stop()
         if rest:
             self._chunks = None
             super().data_received(rest)
@@ -155,24 +161,19 @@ class DirectConnection(ResponseHandler):
         super().connection_lost(exc)
         self.stop()
 
-    def _break_off(self, error: BrokenChunkError) -> None:
-        self._chunks = None
-        if self._content is not None:
-            self._content.set_exception(aiohttp.ClientPayloadError("a chunk is longer than it said"), error)
-        self.force_close()
-        self.stop()
-
-    def _deliver(self, content: bytes) -> None:
-        if self._take is not None and self._passing is not None and not self._passing.done():
-            try:
-                if self._take(content):
-                    return
-            except Exception as error:  # noqa: BLE001 - whoever waits for the stream is told
-                self._passing.set_exception(error)
-                return
+    def _fail(self, error: Exception) -> None:
+        """Read no more of this reply; a broken chunk breaks the body, anything else is of `take`."""
+        passing, self._take = self._passing, None
+        if isinstance(error, BrokenChunkError):
+            self._chunks = None
+            self.force_close()
+            if self._content is not None:
+                self._content.set_exception(
+                    aiohttp.ClientPayloadError("a chunk is longer than it said"), error
+                )
             self.stop()
-        if self._content is not None:
-            self._content.feed_data(content)
+        elif passing is not None and not passing.done():
+            passing.set_exception(error)
 
 
 def connector(most_connections: int) -> aiohttp.TCPConnector:

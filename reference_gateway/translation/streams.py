@@ -110,7 +110,7 @@ class ChatStream(StreamTranslator):
         return DONE
 
 
-_NO_USAGE = b',"usage":null}'
+_NO_USAGE = b',"usage":null'
 _OURS = frozenset({"id", "object", "created", "model"})
 
 
@@ -151,7 +151,7 @@ class ChatStreamFromOpenAI(ChatStream):
         if not isinstance(choices, list):
             raise BrokenStreamError("the upstream sent a chunk without choices")
         if self._their_names == tuple(chunk) and choices and all(map(self._unchanged, choices)):
-            passed = self._passed(event.data)
+            passed = self._passed(event.data, unused=chunk.get("usage") is None)
             if passed:
                 self._likeness = Likeness.of(event.data, passed)
                 return passed
@@ -170,22 +170,23 @@ class ChatStreamFromOpenAI(ChatStream):
             and choice["index"] not in self._finished
         )
 
-    def _passed(self, data: bytes) -> bytes:
-        """The chunk under our head, empty when it cannot be done."""
+    def _passed(self, data: bytes, *, unused: bool) -> bytes:
+        """The chunk under our head, empty when it cannot be done; `unused` says that it reports no usage."""
         if not data.startswith(self._their_head):
             return b""
         rest = data[len(self._their_head) :]
-        if self._their_names[-1] == "usage":
-            if not rest.endswith(_NO_USAGE):
+        if "usage" in self._their_names:
+            # The one that stands there is the chunk's own: inside of a text its quotes would have escapes.
+            if not unused or rest.count(_NO_USAGE) != 1:
                 return b""
-            rest = rest[: -len(_NO_USAGE)] + b"}"
+            rest = rest.replace(_NO_USAGE, b"")
         return b"data: " + self._our_head + rest + b"\n\n"
 
     def _learn(self, data: bytes, names: tuple[str, ...]) -> None:
         """Remember how the upstream begins its chunks, if all that is ours to write stands ahead of the choices."""
         before, found, _ = data.partition(b'"choices":')
         ahead = names[: names.index("choices")]
-        self._by_head = found != b"" and _OURS.issubset(ahead) and "usage" not in names[:-1]
+        self._by_head = found != b"" and _OURS.issubset(ahead) and "usage" not in ahead
         if not self._by_head:
             return
         try:
