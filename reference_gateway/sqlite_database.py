@@ -15,6 +15,7 @@ import os
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -185,6 +186,7 @@ class SqliteDatabase(Database):
         self._path = path
         self._jobs: queue.SimpleQueue[_Job | _Order] = queue.SimpleQueue()
         self._waiting = 0
+        self._untold: deque[_Outcome] = deque()
         self._books: _Books | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -307,7 +309,25 @@ class SqliteDatabase(Database):
 
     def _told(self, outcomes: Sequence[_Outcome]) -> None:
         self._waiting -= len(outcomes)
-        self._settled(outcomes)
+        if not outcomes[0].job.early:
+            self._settled(outcomes)
+            return
+        idle = not self._untold
+        self._untold.extend(outcomes)
+        if idle:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Hand over one early outcome for each turn of the loop, and all of them once there will be no more turns.
+
+        Calls that waited for one commit together would go to their providers in one moment, and from then on the chunks
+        of all their streams would come in one moment, again and again, each behind the others.
+        """
+        self._settled([self._untold.popleft()])
+        while self._untold and self._thread is None:
+            self._settled([self._untold.popleft()])
+        if self._untold and self._loop is not None:
+            self._loop.call_soon(self._tell)
 
     def _settled(self, outcomes: Sequence[_Outcome]) -> None:
         """Hand outcomes to whoever waits for them; see to it that early ones reach the disk before long."""

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,5 +197,51 @@ def test_a_worker_whose_session_was_lost_begins_anew_and_takes_over_from_itself(
         assert await ledger.release_open_holds() == 0
         await membership.stop()
         await database.close()
+
+    asyncio.run(main())
+
+
+def test_holds_that_waited_together_are_told_one_a_turn_of_the_loop(tmp_path: Path) -> None:
+    """So that calls that waited together do not go on in step."""
+
+    async def main() -> None:
+        async with books(tmp_path / "books.sqlite") as (database, ledger, account):
+            inner, loop, turns = database._books, asyncio.get_running_loop(), 0
+            assert inner is not None
+            told: list[tuple[int, int]] = []
+
+            def turn() -> None:
+                nonlocal turns
+                turns += 1
+                if len(told) < 20:
+                    loop.call_soon(turn)
+
+            with inner.free:
+                held = [ledger.hold(f"call-{n}", account, 1) for n in range(20)]
+
+            def note(n: int, _future: "asyncio.Future[int]") -> None:
+                told.append((n, turns))
+
+            for n, future in enumerate(held):
+                future.add_done_callback(partial(note, n))
+            turn()
+            async with asyncio.timeout(10):
+                assert await asyncio.gather(*held) == [1] * 20
+            assert [n for n, _ in told] == list(range(20))
+            # The first may have been alone; no two of the others come in one turn.
+            assert len({at for _, at in told}) >= 19
+
+    asyncio.run(main())
+
+
+def test_a_database_that_closes_tells_the_outcome_of_every_hold(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with books(tmp_path / "books.sqlite") as (database, ledger, account):
+            assert database._books is not None
+            with database._books.free:
+                held = [ledger.hold(f"call-{n}", account, 1) for n in range(20)]
+            await database.close()
+            async with asyncio.timeout(10):
+                assert await asyncio.gather(*held) == [1] * 20
 
     asyncio.run(main())
