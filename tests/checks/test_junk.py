@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
 import json
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.checks.chat_evidence import call, chunk, post, stream
-from weighbridge.checks import (
-    aimlapi,
-    aimlapi_errors,
-    aimlapi_streams,
-    errors,
-    message_errors,
-    message_streams,
-    messages,
-    openai_sdk,
-    posts,
-    replies,
-    stream_breaks,
-    streams,
-    tasks,
-    tasks_errors,
-    tasks_polls,
-)
+from weighbridge import checks
 from weighbridge.scenario import Scenario
 from weighbridge.verdict import Finding
 
@@ -75,17 +61,18 @@ MEMBERS = [
     "requestId",
 ]
 SCRIPT = Scenario(text="x", tool="f", args="{}", prompt_tokens=1, completion_tokens=1)
-MODULES = (
-    aimlapi, aimlapi_errors, aimlapi_streams, errors, message_errors, message_streams, messages, openai_sdk, posts,
-    replies, stream_breaks, streams, tasks, tasks_errors, tasks_polls,
-)  # fmt: skip
+#: All of them, so that a rule which moves or is new is tried as well.
+MODULES = [
+    importlib.import_module(f"{checks.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(checks.__path__)
+]
 
 
 def _rules() -> list[tuple[str, Callable[..., Any]]]:
     found: list[tuple[str, Callable[..., Any]]] = []
     for module in MODULES:
         for name, value in vars(module).items():
-            if name.startswith("_") or not inspect.isfunction(value):
+            if name.startswith("_") or not inspect.isfunction(value) or value in {rule for _, rule in found}:
                 continue
             signature = inspect.signature(value)
             taken = [str(parameter.annotation) for parameter in signature.parameters.values()]
