@@ -178,6 +178,9 @@ class RunSession:
             yield self.options.target
             return
         if self.pair is not None:
+            # What the end of the run needs is loaded while the pair starts.
+            import weighbridge.report.html  # noqa: F401 - stays loaded
+
             async with self.pair.running() as target:
                 yield target
             return
