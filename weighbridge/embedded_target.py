@@ -14,7 +14,7 @@ from typing import Any, cast
 import yaml
 
 from weighbridge.locate import folder
-from weighbridge.target import Target
+from weighbridge.target import EMBEDDED_PLACE, Target
 from weighbridge.target_file import from_document
 
 FILE = folder("targets") / "embedded.yaml"
@@ -60,4 +60,4 @@ class Pair:
 
 def started(variables: Mapping[str, str]) -> Pair:
     """The pair that a start left these variables of."""
-    return Pair(replace(_with(variables), place="the embedded target"), variables)
+    return Pair(replace(_with(variables), place=EMBEDDED_PLACE), variables)

@@ -18,6 +18,8 @@ _NOT_IN_URL = re.compile(r"[^\x21-\x7e]")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)\Z")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
+#: Where a report says its target was when it was the embedded pair.
+EMBEDDED_PLACE = "the embedded target"
 #: Where each surface puts its main POST, below the surface's URL.
 CHAT_PATH = "/chat/completions"
 MESSAGES_PATH = "/v1/messages"

@@ -13,6 +13,7 @@ import pytest
 
 from tests.report.records import a_document, a_run, broken
 from weighbridge.report.console import summary_lines
+from weighbridge.target import EMBEDDED_PLACE
 
 _PRINT = "from weighbridge.report.console import Console; Console().line('FAIL  CSTR-04  [DONE] comes once')"
 
@@ -63,3 +64,11 @@ def test_every_line_but_a_command_fits(width: int, document: dict[str, Any]) -> 
     lines = list(summary_lines(document, Path("reports/runs/x/report.json"), width))
     kept_whole = ("repeat", "evidence", "Report:", "To read:")
     assert max(len(line) for line in lines if not line.lstrip().startswith(kept_whole)) <= width
+
+
+@pytest.mark.parametrize(("place", "target"), [(EMBEDDED_PLACE, ""), ("http://gateway", " --target FILE")])
+def test_a_history_is_repeated_by_the_command_that_replays_it(place: str, target: str) -> None:
+    findings = {"FUZZ-CHAT-03": broken("c1", "the books agree", "charged twice")}
+    document = a_document(a_run()[0], findings, profiles=("reapi-chat",), place=place)
+    lines = [line.strip() for line in summary_lines(document, Path("my runs/x/report.json"))]
+    assert f"repeat    weighbridge replay FUZZ-CHAT-03 --in 'my runs/x'{target}" in lines

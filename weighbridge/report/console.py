@@ -6,6 +6,7 @@ terminal gets colour on top.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from weighbridge.target import EMBEDDED_PLACE
 
 if TYPE_CHECKING:
     from weighbridge.session import RunSession
@@ -102,7 +105,7 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
         yield f"      {'':<9} {line}"
 
 
-def _finding(row: Mapping[str, Any], mark: str, width: int) -> Iterator[str]:
+def _finding(row: Mapping[str, Any], mark: str, width: int, again: str = "") -> Iterator[str]:
     yield f"{mark:<5} {row['id']}  {row['title']}  [{row['level']}]"
     if row["required"]:
         yield from _wrapped("required", row["required"], width)
@@ -111,10 +114,23 @@ def _finding(row: Mapping[str, Any], mark: str, width: int) -> Iterator[str]:
         yield from _wrapped("matters", row["why"], width)
     if row["curl"] and len(row["curl"]) <= _MAX_CURL:
         yield f"      {'repeat':<9} {row['curl']}"
+    if again:
+        yield f"      {'repeat':<9} {again}"
     if row["evidence"]:
         refs = row["evidence"]
         more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""
         yield f"      {'evidence':<9} {', '.join(refs[:3])}{more}"
+
+
+def _again(document: Mapping[str, Any], row: Mapping[str, Any], path: Path | None) -> str:
+    """The command that repeats a finding about a history, of which a single call would repeat nothing."""
+    # Not at the top: what judges histories need not be there while a run begins.
+    from weighbridge.history import BOOKS
+
+    if path is None or row["id"] not in BOOKS or row["verdict"] == "harness_error":
+        return ""
+    target = "" if document["target"]["place"] == EMBEDDED_PLACE else " --target FILE"
+    return f"weighbridge replay {row['id']} --in {shlex.quote(str(path.parent))}{target}"
 
 
 def _posts(table: list[Mapping[str, Any]], width: int) -> Iterator[str]:
@@ -262,7 +278,7 @@ def _lines(document: Mapping[str, Any], path: Path | None, width: int, seconds: 
         for row in rows:
             if row["verdict"] == verdict and row["id"] not in known:
                 yield ""
-                yield from _finding(row, mark, width)
+                yield from _finding(row, mark, width, _again(document, row, path))
     for row in rows:
         if row["id"] in known:
             yield f"KNOWN {row['id']}  {row['title']}  ({known[row['id']]})"
