@@ -33,6 +33,9 @@ from weighbridge.wire import Timeouts
 #: Why a run ended early that its operator ended.
 INTERRUPTED = "interrupted"
 
+#: By then a target nearby has answered what a waiting probe waits upon, and the others of its stage may keep it busy.
+_HEAD_START_S = 0.1
+
 #: Called with the number of finished probes, their total, and what happened last.
 Progress = Callable[[int, int, str], None]
 
@@ -299,8 +302,14 @@ async def run_probes(
             for stage in Stage:
                 quiet = shared.ahead.resting() if stage is Stage.PACED else nullcontext()
                 async with quiet, asyncio.TaskGroup() as group:
-                    for probe in sorted(wanted, key=lambda probe: not probe.waits):
-                        if probe.stage is stage:
+                    mine = [probe for probe in wanted if probe.stage is stage]
+                    first = [probe for probe in mine if probe.waits]
+                    for probe in first:
+                        group.create_task(one(probe), name=probe.name)
+                    if first:
+                        await asyncio.sleep(_HEAD_START_S)
+                    for probe in mine:
+                        if not probe.waits:
                             group.create_task(one(probe), name=probe.name)
 
     work = asyncio.create_task(all_stages(), name="probes")

@@ -97,7 +97,7 @@ async def chat_concurrent_charges(lab: Lab) -> None:
 
 
 # In the last stage, since so many calls at once make those of other probes wait.
-@probe("chat", stage=Stage.GENERATED, needs=("upstream", "balance", "rates"))
+@probe("chat", stage=Stage.GENERATED, needs=("upstream", "balance", "rates"), waits=True)
 async def chat_crowd(lab: Lab) -> None:
     """Two hundred calls in flight in one account, half of them streamed, each of another price.
 
