@@ -9,6 +9,7 @@ from typing import Any
 from weighbridge.capabilities import CAPABILITIES
 from weighbridge.catalogue import load
 from weighbridge.requirement_texts import texts
+from weighbridge.source_documents import cited
 from weighbridge.suite import load_checks
 
 
@@ -101,6 +102,8 @@ def explain_lines(requirement_id: str) -> Iterator[str]:
         if text:
             yield from _paragraph(label, text)
     yield from _paragraph("source", told.source)
+    for line in cited(row.sources):
+        yield from _paragraph("", line)
     yield from _paragraph("profiles", levels)
     yield from _paragraph("needs", told.needs)
     checks = [check for check in load_checks() if row.id in check.binding.ids]

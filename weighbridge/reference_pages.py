@@ -17,7 +17,7 @@ import typer
 
 from weighbridge.cli import app
 from weighbridge.describe import listing
-from weighbridge.errors import ExitCode
+from weighbridge.errors import PRECEDENCE, ExitCode
 from weighbridge.generated_page import write_or_check
 from weighbridge.locate import folder
 from weighbridge.verdict import Verdict
@@ -32,13 +32,16 @@ Everything that has a name. `weighbridge COMMAND --help` shows the same for one 
 
 EXIT_CODES: Mapping[ExitCode, str] = {
     ExitCode.OK: "The gate is met.",
-    ExitCode.VIOLATION: "A MUST is broken outside the baseline, a baseline entry is stale, a load gate is missed, "
-    "a defect survives, a published claim does not hold.",
-    ExitCode.USAGE: "The command line, the target file, a model or an id is not usable.",
-    ExitCode.INCOMPLETE: "Something inside the scope could not be judged; with `--require-claim`, anything but conformant.",
-    ExitCode.UNREACHABLE: "The target does not answer or refuses the key, or the harness itself failed.",
-    ExitCode.INVALID_MEASUREMENT: "The load client could not measure what it was asked to.",
-    ExitCode.INTERRUPTED: "Interrupted; what was found until then is reported as truncated.",
+    ExitCode.VIOLATION: "A MUST is broken outside the baseline, or a baseline entry is stale. `load`: also a gate is missed, "
+    "the bill is wrong, or a capacity search finds no level that meets the gates. `replay`: the finding comes again. `prove`: a "
+    "defect survives. `verify`: a published claim does not hold.",
+    ExitCode.USAGE: "The command line, the target file, a model or an id is not usable, or the run could cost more than "
+    "`--max-spend`.",
+    ExitCode.INCOMPLETE: "Something inside the scope could not be judged; with `--require-claim`, anything but conformant. "
+    "`check`: a declaration does not hold.",
+    ExitCode.UNREACHABLE: "The target does not answer, refuses the key or died on the way, or the harness itself failed.",
+    ExitCode.INVALID_MEASUREMENT: "`load`: the client could not measure what it was asked to.",
+    ExitCode.INTERRUPTED: "Interrupted; what a run found until then is reported as truncated.",
 }
 
 VERDICTS: Mapping[Verdict, str] = {
@@ -154,7 +157,8 @@ def page() -> str:
         "\n## Exit codes\n",
         *_table(("code", "meaning"), ((int(code), text) for code, text in EXIT_CODES.items())),
     ]
-    lines += ["\nWhen several apply, the first of 130, 2, 4, 1, 5, 3 is taken."]
+    order = ", ".join(str(int(code)) for code in PRECEDENCE if code is not ExitCode.OK)
+    lines += [f"\nWhen several apply, the first of {order} is taken."]
     lines += [
         "\n## Verdicts\n",
         *_table(("verdict", "meaning"), ((f"`{word.value}`", text) for word, text in VERDICTS.items())),

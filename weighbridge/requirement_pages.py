@@ -13,6 +13,7 @@ from weighbridge.catalogue import EDITION, Catalogue, Requirement, load
 from weighbridge.generated_page import write_or_check
 from weighbridge.locate import folder
 from weighbridge.requirement_texts import texts
+from weighbridge.source_documents import DOCUMENTS, READ_ON
 from weighbridge.suite import Check, load_checks
 from weighbridge.verdict import Level
 
@@ -44,10 +45,24 @@ _HEAD = """\
 
 Every row that a run can judge, in edition {edition}: {rows} rows, {must} MUST, {should} SHOULD and {may} MAY, of which
 {checked} have a check. A profile may raise a level; where it does, the level stands behind the profile's name.
-S0 to S4 are the source documents: S0 claude-opus-4-8, S1 claude-sonnet-4-6, S2 gpt-5.5, S3 API overview (all reAPI),
-S4 Claude 4.8 Opus (AI/ML API). "Needs" names the capabilities of a target file without which a row stays
-`not_verified`. `weighbridge explain ID` shows one row on a terminal.
+"Source" names a document below and the heading in it. "Needs" names the capabilities of a target file without which a
+row stays `not_verified`. `weighbridge explain ID` shows one row on a terminal.
+
+## Source documents
+
+S0 to S4 were read on {read_on}. The pages carry no version of their own and may have changed since; what counts is the
+statement of the row.
+
+| name | document | published by | address |
+|---|---|---|---|
+{documents}
 """
+
+
+def _documents() -> Iterator[str]:
+    for name, document in DOCUMENTS.items():
+        address = f"<{document.address}>" if document.address else ""
+        yield f"| {name} | {document.title} | {document.publisher} | {address} |".replace("|  |", "| |")
 
 
 def _profiles(row: Requirement, catalogue: Catalogue) -> str:
@@ -96,6 +111,8 @@ def page(catalogue: Catalogue, checks: Iterable[Check]) -> str:
         should=count[Level.SHOULD],
         may=count[Level.MAY],
         checked=sum(1 for row in rows if row.id in judging),
+        read_on=READ_ON,
+        documents="\n".join(_documents()),
     )
     lines = [head]
     for area, title in AREAS.items():

@@ -22,6 +22,7 @@ from weighbridge.engine import Evidence
 from weighbridge.report import streams
 from weighbridge.report.embedding import MAX_BODY, embed, packed
 from weighbridge.requirement_pages import AREAS
+from weighbridge.source_documents import DOCUMENTS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -70,7 +71,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"verdicts": VERDICTS, "claim_words": CLAIMS, "area_titles": AREAS}
+    made.globals |= {
+        "verdicts": VERDICTS,
+        "claim_words": CLAIMS,
+        "area_titles": AREAS,
+        "documents": DOCUMENTS,
+    }
     return made
 
 
