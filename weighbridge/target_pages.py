@@ -42,12 +42,19 @@ models: {openai: gpt-5.5, anthropic: claude-opus-4-8, anthropic_sonnet: claude-s
 
 Roles of models: `openai` and `anthropic` (and names that begin so) are called on chat, `anthropic...` on messages,
 `aimlapi...` on aimlapi, `image`, `video`, `audio` and `text` on tasks. A base path belongs into the URL, fixed headers into
-`headers` or a surface's own.
+`headers` or a surface's own. A principal without `requests_per_second` and `in_flight` is called at most 5 times a second, 4 at a
+time; a gateway that stands more is judged faster with both declared.
 
 ## Hooks
 
-A hook is an HTTP request (`http: {get|post|put|delete: URL, headers, body, pick}`) or a `command`, which runs only with
-`--allow-commands` and prints JSON or one number. Placeholders: `{key}`, `{account}` and whatever `pick` took; `{balance}`,
+A hook is an HTTP request or a `command`, which runs only with `--allow-commands` and prints JSON or one number.
+
+- `balance`: `http: {get: URL, json: $.place.of.the.number, headers}`, sent with the key of the account.
+- `accounts` and `hooks`: `http: {get|post|put|delete: URL, headers, body, pick, key, account}`. `pick: {name: $.place}` takes
+  values from the answer; `key: $.place` and `account: $.place` are short for its entries of those names. A command has
+  `pick` beside it.
+
+Placeholders: `{key}`, `{account}` and whatever `pick` took; `{balance}`,
 `{workspace}` and `{requests_per_second}` when an account is made, `{amount}` when money is added, `{task}` when a task is
 removed. `"{balance:int}"` in a body becomes a bare number. What a run made is removed by `hooks.remove_account`,
 `hooks.revoke` (keys) and `hooks.remove_task`, and listed in the report, also after Ctrl-C.
@@ -88,13 +95,18 @@ def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if options and "type" not in schema:
         return " or ".join(dict.fromkeys(_kind(option, definitions) for option in options))
     kind = schema.get("type", "object")
+    if kind == "array" and "enum" in schema.get("items", {}):
+        return "list of " + _kind(schema["items"], definitions)
     return kind if isinstance(kind, str) else " or ".join(kind)
 
 
 def _rows(
     schema: Mapping[str, Any], definitions: Mapping[str, Any], place: str, depth: int, told_of: set[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Key, kind and description of everything below a place, as far down as people write it; each shape once."""
+    """Key, kind and description of everything below a place, as far down as people write it; each shape once.
+
+    A request (`http`) is spelt out however deep it stands, since nobody can guess its keys.
+    """
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     below = dict(schema.get("properties", {}))
@@ -108,9 +120,9 @@ def _rows(
         ).get("description", "")
         yield key, _kind(item, definitions), told
         shape = item.get("$ref") or json.dumps(item.get("properties", {}).get("chat", key))
-        if depth > 1 and shape not in told_of:
+        if (depth > 1 or name == "http") and shape not in told_of:
             told_of.add(shape)
-            yield from _rows(item, definitions, key, depth - 1, told_of)
+            yield from _rows(item, definitions, key, max(depth - 1, 1), told_of)
 
 
 def _folded(below: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

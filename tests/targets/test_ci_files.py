@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from tests.core.running import ROOT, command
-from weighbridge import target_pages
+from weighbridge import catalogue, target, target_pages
 from weighbridge.baseline import Entry, _read
 from weighbridge.target_file import load
 
@@ -132,3 +133,19 @@ def test_every_ready_target_file_can_be_read_and_rehearsed(file: Path) -> None:
 
 def test_the_page_of_the_target_file_is_fresh() -> None:
     assert target_pages.main(["--check"]) == 0
+
+
+def test_the_page_spells_out_requests_of_hooks_profiles_and_the_pace_without_limits() -> None:
+    text = target_pages.page()
+    keys = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+    definitions = json.loads((ROOT / "spec" / "schemas" / "target.schema.json").read_text("utf-8"))["$defs"]
+    for place, request in (
+        ("balance.chat.http", definitions["balance"]["properties"]["http"]),
+        ("accounts.http", definitions["request"]),
+    ):
+        assert {f"{place}.{name}" for name in request["properties"]} <= keys
+    assert all(f'"{name}"' in text for name in catalogue.load().profiles)
+    pace, at_once = target.DEFAULT_REQUESTS_PER_SECOND, target.DEFAULT_IN_FLIGHT
+    assert f"rate-limit checks exceed; {pace:g} without it" in text
+    assert f"at a time; {at_once} without it" in text
+    assert f"at most {pace:g} times a second, {at_once} at a\ntime" in text
