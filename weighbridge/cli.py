@@ -17,7 +17,7 @@ import typer
 
 from weighbridge import __version__, mock_commands, report_commands, target_commands
 from weighbridge.collection import no_more_collections, rare_collections
-from weighbridge.errors import ExitCode, WeighbridgeError
+from weighbridge.errors import ExitCode, UsageError, WeighbridgeError
 from weighbridge.load.options import load
 from weighbridge.pair_process import embedded_pair
 from weighbridge.report_commands import Allure, Badge, Html, Junit, Markdown, Sarif
@@ -218,14 +218,25 @@ app.add_typer(mock_commands.app, name="mock")
 
 @app.command()
 def gateway(
-    config: Annotated[Path, typer.Option("--config", help="the gateway's YAML file")],
+    config: Annotated[Path | None, typer.Option("--config", help="the gateway's YAML file")] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="processes; more than one need PostgreSQL")
     ] = 1,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="instead: print the JSON Schema of the YAML file")
+    ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="instead: print every key of the YAML file")
+    ] = False,
 ) -> None:
     """Start the reference gateway; run until interrupted."""
-    from weighbridge.serve import serve_gateway
+    from weighbridge.serve import gateway_texts, serve_gateway
 
+    if [config is not None, schema, reference].count(True) != 1:
+        raise UsageError("give one of --config FILE, --schema and --reference")
+    if config is None:
+        typer.echo(gateway_texts(schema=schema), nl=False)
+        return
     raise typer.Exit(int(serve_gateway(config, workers)))
 
 

@@ -97,8 +97,10 @@ def compare(
     reports: Annotated[
         list[Path], typer.Argument(metavar="A B...", help="folders of runs, or their report.json")
     ],
-    html: Html = None,
-    markdown: Markdown = None,
+    html: Annotated[Path | None, typer.Option("--html", help="write the comparison as one HTML file")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="write the comparison as Markdown")
+    ] = None,
 ) -> None:
     """Side by side: implementations by requirements, as Markdown on standard output, or into files."""
     from weighbridge.report.comparison import compare_reports

@@ -17,6 +17,7 @@ from mock_upstreams.settings import SettingsError
 from mock_upstreams.tls import TlsError
 from mock_upstreams.workers import WorkerDiedError
 from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
+from reference_gateway.config_reference import SCHEMA_FILE, reference
 from reference_gateway.supervisor import Supervisor, WorkersError, check_workers
 from weighbridge.embed import serving
 from weighbridge.errors import ExitCode, HarnessError, TargetFileError
@@ -122,6 +123,11 @@ def script_recording(recording: str, out: str, name: str | None) -> ExitCode:
         f"use them: weighbridge mock --scenarios {out}, with the model wb-{found.made[0].partition(':')[0]}"
     )
     return ExitCode.OK
+
+
+def gateway_texts(*, schema: bool) -> str:
+    """The JSON Schema of the gateway's configuration, or a table of its keys."""
+    return SCHEMA_FILE.read_text(encoding="utf-8") if schema else reference()
 
 
 def serve_gateway(config: Path, workers: int = 1) -> ExitCode:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.core.running import ROOT, command, served
+from weighbridge.cli import main
 
 
 def _target(tmp_path: Path, text: str) -> str:
@@ -288,3 +289,27 @@ def test_ctrl_c_ends_with_130_and_no_traceback(pair: dict[str, str]) -> None:
     code, err = asyncio.run(main())
     assert code == 130
     assert "Traceback" not in err
+
+
+def test_the_gateway_prints_its_schema_and_its_keys_and_wants_one_thing_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["gateway", "--schema"])
+    assert json.loads(capsys.readouterr().out)["title"] == "Configuration of the reference gateway"
+    with pytest.raises(SystemExit, match="0"):
+        main(["gateway", "--reference"])
+    assert "| `listen.chat` |" in capsys.readouterr().out
+    for words in ([], ["--schema", "--reference"], ["--schema", "--config", "gateway.yaml"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(["gateway", *words])
+        assert "give one of --config FILE, --schema and --reference" in capsys.readouterr().err
+
+
+def test_the_options_of_compare_speak_of_the_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the comparison as one HTML file" in told
+    assert "the comparison as Markdown" in told
+    assert "pull-request" not in told
