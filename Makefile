@@ -66,7 +66,7 @@ litellm: $(STAMP)  ## judge a real LiteLLM proxy, installed into an environment 
 	@$(BIN)/python targets/litellm/gateway.py with -- $(BIN)/weighbridge run --target targets/litellm.yaml $(ARGS)
 
 bench: $(STAMP)  ## measure against the peers, side by side; options in ARGS (about half an hour)
-	@tests/bring.sh compiler
+	@tests/bring.sh
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: export NO_MKDOCS_2_WARNING = 1

@@ -11,6 +11,9 @@ from benchmarks.simulator.measures import NEW_HEADS
 from benchmarks.simulator.processes import load_client
 from benchmarks.simulator.servers import AIOHTTP_WRITE, SIMULATOR
 
+needs_compiler = pytest.mark.skipif(
+    shutil.which("cc") is None, reason="there is no C compiler; on Debian: apt-get install gcc libc6-dev"
+)
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 
@@ -39,7 +42,7 @@ async def requests(body: str, header: str = "") -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@needs_compiler
 @pytest.mark.parametrize("stream", [True, False])
 def test_every_call_has_a_prompt_and_an_id_of_its_own(*, stream: bool) -> None:
     for contender in (SIMULATOR, AIOHTTP_WRITE):
@@ -52,7 +55,7 @@ def test_every_call_has_a_prompt_and_an_id_of_its_own(*, stream: bool) -> None:
             assert len({re.findall(r"\[\[wb:(bench-\d+);", prompt)[0] for prompt in prompts}) == len(prompts)
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@needs_compiler
 def test_every_call_may_have_a_head_of_its_own() -> None:
     found = asyncio.run(requests(SIMULATOR.body(64, 0, stream=True), NEW_HEADS))
     assert len({head for head, _ in found}) == len(found) > 20

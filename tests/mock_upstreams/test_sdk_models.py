@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("openai")
-pytest.importorskip("anthropic")
+pytest.importorskip(
+    "openai", reason="the official SDKs are missing; in a checkout: pip install -e '.[clients]'"
+)
+pytest.importorskip(
+    "anthropic", reason="the official SDKs are missing; in a checkout: pip install -e '.[clients]'"
+)
 
 from anthropic.types import Message, MessageTokensCount, ModelInfo, RawMessageStreamEvent
 from jsonschema import Draft202012Validator

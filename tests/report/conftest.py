@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
@@ -19,13 +18,6 @@ from weighbridge.report import html
 
 ROOT = Path(__file__).resolve().parents[2]
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def left_out(sentence: str) -> NoReturn:
-    """A skip that says how to avoid it, or a failure with REQUIRE_ALL=1."""
-    if os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(sentence)
-    pytest.skip(sentence)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +45,7 @@ def node_modules() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
             if npm is None:
-                left_out(
+                pytest.skip(
                     "NOT CHECKED with axe-core and the SARIF schema: there is no npm; install nodejs and npm"
                 )
             for name in ("package.json", "package-lock.json"):
@@ -63,7 +55,7 @@ def node_modules() -> Path:
                 cwd=folder, capture_output=True, text=True, timeout=180, check=False,
             )  # fmt: skip
             if done.returncode != 0:
-                left_out(
+                pytest.skip(
                     f"NOT CHECKED with axe-core and the SARIF schema: npm ci failed: {done.stderr[-300:]}"
                 )
             stamp.write_text(wanted, encoding="utf-8")
@@ -75,7 +67,7 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium of this machine; while it is open its driver's event loop runs in this thread, and no other can."""
     path = next((found for name in _CHROMIUM if (found := shutil.which(name))), None)
     if path is None:
-        left_out("NOT CHECKED in a browser: there is no Chromium; on Debian: apt-get install chromium")
+        pytest.skip("NOT CHECKED in a browser: there is no Chromium; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield started

@@ -48,7 +48,7 @@ def test_every_input_is_used_and_none_becomes_part_of_a_script() -> None:
     assert set(re.findall(r"steps\.([a-z]+)\.", outputs)) <= ids
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is missing; on Debian: apt-get install bash")
 def test_the_actions_script_hands_everything_over_and_keeps_the_exit_code(tmp_path: Path) -> None:
     step = next(step for step in ACTION["runs"]["steps"] if step.get("id") == "run")
     tool = tmp_path / "weighbridge"
