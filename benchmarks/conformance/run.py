@@ -101,8 +101,8 @@ async def measure(tools: Sequence[Tool], defects: Sequence[str], clean_runs: int
     for number, name in enumerate(defects, 1):
         seen = await _on(DEFECTS[name].components(), tools)
         by = [tool.name for tool in tools if seen[tool.name].findings - noise[tool.name]]
-        for tool in by:
-            caught[tool].append(name)
+        for catcher in by:
+            caught[catcher].append(name)
         print(
             f"  {number:3}/{len(defects)}  {name:28} {', '.join(by) or 'nobody'}", file=sys.stderr, flush=True
         )

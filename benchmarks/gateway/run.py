@@ -16,8 +16,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from figures import FULL, QUICK, Effort, Row, at_most, percentile, prompt
-from processes import (
+from benchmarks.gateway.figures import FULL, QUICK, Effort, Row, at_most, percentile, prompt
+from benchmarks.gateway.processes import (
     PeerMissingError,
     bare_relay,
     gateway,
@@ -38,8 +38,8 @@ from processes import (
     serving,
     simulator,
 )
-from streams import stream_rows
-from wire import BlockingCaller, Connection, Endpoint
+from benchmarks.gateway.streams import stream_rows
+from benchmarks.gateway.wire import BlockingCaller, Connection, Endpoint
 
 _UPSTREAM_KEY: Final = "upstream-key-openai"
 _CONCURRENCY: Final = 16
@@ -180,7 +180,10 @@ def peers(
     """The peers that can be had; those that cannot are said, left out, and added to `missing`."""
     with ExitStack() as stack:
         found = list(given)
-        starts = {"litellm": lambda: litellm(folder), "portkey": lambda: portkey(folder, upstream)}
+        starts: Mapping[str, Callable[[], AbstractContextManager[Endpoint]]] = {
+            "litellm": lambda: litellm(folder),
+            "portkey": lambda: portkey(folder, upstream),
+        }
         for name, start in starts.items():
             if name in without or any(endpoint.name == name for endpoint in given):
                 continue

@@ -14,9 +14,10 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 import uvloop
-from figures import GAP_MS, STREAMS, Effort, Row, at_most, percentile, prompt
-from processes import processor_seconds, serving, waited_seconds
-from wire import Connection, Endpoint
+
+from benchmarks.gateway.figures import GAP_MS, STREAMS, Effort, Row, at_most, percentile, prompt
+from benchmarks.gateway.processes import processor_seconds, serving, waited_seconds
+from benchmarks.gateway.wire import Connection, Endpoint
 
 
 @dataclass(frozen=True, slots=True)

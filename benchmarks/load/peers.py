@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from run import Server
+    from benchmarks.load.run import Server
 
 HERE = Path(__file__).resolve().parent
 HOME = HERE.parents[1] / ".targets" / "load"

@@ -34,6 +34,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
 BUILD = HERE / "build"
 TTFT_US, GAP_US, CHUNKS = 100_000, 20_000, 200
 STREAMS = (50, 200, 500)
@@ -255,7 +256,8 @@ def measure(
 
 def _median(items: Sequence[Result]) -> Result:
     def middle(name: str) -> float:
-        return statistics.median(getattr(item, name) for item in items)
+        figures: list[float] = [getattr(item, name) for item in items]
+        return statistics.median(figures)
 
     gaps = [item.gap_p99_ms for item in items if item.gap_p99_ms is not None]
     return Result(
@@ -373,7 +375,7 @@ def main() -> int:
             print(f"\n{streams} streams\n{HEADER}", flush=True)
             results += measure(server, clients, streams, seconds, 4, rounds)
             if options.peers == "all":
-                import peers
+                from benchmarks.load import peers
 
                 for name in peers.NAMES:
                     found = peers.run(name, server, streams, seconds + 4)

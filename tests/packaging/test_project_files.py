@@ -58,6 +58,19 @@ def test_the_tools_of_the_environment_are_those_of_the_pins(tool: str) -> None:
     assert importlib.metadata.version(tool) == pinned[tool]
 
 
+def test_the_strict_type_checker_reads_every_folder_that_holds_python() -> None:
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert mypy["strict"] is True
+    assert "exclude" not in mypy
+    ours = {*mypy["files"]}
+    for folder in ROOT.iterdir():
+        made = folder.name in {"build", "dist", "reports"}
+        if folder.name.startswith(".") or made or not folder.is_dir():
+            continue
+        assert folder.name in ours or not any(folder.rglob("*.py")), folder.name
+    assert {file.name for file in ROOT.glob("*.py")} <= ours
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md"])
 def test_a_page_that_should_fit_on_one_does(page: str) -> None:
     assert len((ROOT / page).read_text(encoding="utf-8").splitlines()) <= 60

@@ -1,6 +1,6 @@
 """Stands in for torch where guidellm walks through a list of prompts; nothing here computes anything."""
 
-from torch import utils as utils
+from . import utils as utils
 
 __version__ = "2.0.0"
 

@@ -1,3 +1,3 @@
 """As in torch."""
 
-from torch.utils import data as data
+from . import data as data

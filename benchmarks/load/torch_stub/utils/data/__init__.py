@@ -1,7 +1,7 @@
 """The two classes of torch.utils.data that guidellm uses."""
 
-from torch.utils.data.dataloader import DataLoader as DataLoader
-from torch.utils.data.dataset import IterableDataset as IterableDataset
+from .dataloader import DataLoader as DataLoader
+from .dataset import IterableDataset as IterableDataset
 
 
 def get_worker_info() -> None:
