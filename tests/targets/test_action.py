@@ -136,6 +136,7 @@ def test_the_script_judges_a_server_and_leaves_what_a_workflow_reads(
     assert outputs["exit-code"] == str(code)
     report = json.loads((tmp_path / outputs["report"]).read_text(encoding="utf-8"))
     broken = [row["id"] for row in report["requirements"] if row["verdict"] == "fail"]
+    assert "<html" in (tmp_path / outputs["html"]).read_text(encoding="utf-8")[:2000]
     sarif = json.loads((tmp_path / outputs["sarif"]).read_text(encoding="utf-8"))
     told = {item["ruleId"] for item in sarif["runs"][0]["results"]}
     assert set(broken) <= told

@@ -68,6 +68,9 @@ def test_the_actions_script_hands_everything_over_and_keeps_the_exit_code(tmp_pa
         "KEY_ENV": "",
         "MODEL": "",
         "MAX_SPEND": "3",
+        "ALLOW_COMMANDS": "true",
+        "TIMEOUT": "7.5",
+        "CONCURRENCY": "9",
         "REQUIRE_CLAIM": "true",
         "OUT": "run",
         "GITHUB_OUTPUT": str(tmp_path / "output"),
@@ -83,6 +86,8 @@ def test_the_actions_script_hands_everything_over_and_keeps_the_exit_code(tmp_pa
     assert seen[:5] == ["run", "--level", "must", "--out", "run"]
     assert seen[seen.index("--target") + 1] == "a b.yaml; touch evil"
     assert seen.count("--profile") == 2
+    assert "--allow-commands" in seen
+    assert (seen[seen.index("--timeout") + 1], seen[seen.index("--concurrency") + 1]) == ("7.5", "9")
     assert not (tmp_path / "evil").exists()
     assert "exit-code=1" in (tmp_path / "output").read_text(encoding="utf-8")
     assert (tmp_path / "summary").read_text(encoding="utf-8") == "# Result\n"
@@ -149,3 +154,11 @@ def test_the_page_spells_out_requests_of_hooks_profiles_and_the_pace_without_lim
     assert f"rate-limit checks exceed; {pace:g} without it" in text
     assert f"at a time; {at_once} without it" in text
     assert f"at most {pace:g} times a second, {at_once} at a\ntime" in text
+
+
+def test_the_page_names_every_input_and_output_of_the_action() -> None:
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    told = text.partition("\nInputs: ")[2].partition("`action.yml`")[0]
+    inputs, _, outputs = told.partition("outputs: ")
+    assert set(re.findall(r"`([\w-]+)`", inputs)) == set(ACTION["inputs"])
+    assert set(re.findall(r"`([\w-]+)`", outputs.partition(". ")[0])) == set(ACTION["outputs"])
