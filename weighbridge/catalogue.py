@@ -56,13 +56,18 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A named set of requirements that a deployment can claim; levels are the profile's own."""
+    """A named set of requirements that a deployment can claim; levels are the profile's own.
+
+    Attributes:
+        raised_by: for each row whose level is higher here, the place that promises it.
+    """
 
     id: str
     title: str
     surface: str
     levels: Mapping[str, Level]
     optional_features: frozenset[str] = frozenset()
+    raised_by: Mapping[str, Source] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,7 @@ def load() -> Catalogue:
             raw["surface"],
             _levels(name, definitions, requirements),
             frozenset(raw.get("optional_features") or ()),
+            {row: Source(**place) for row, place in (raw.get("raised_by") or {}).items()},
         )
         for name, raw in definitions.items()
     }

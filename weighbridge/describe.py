@@ -8,7 +8,7 @@ from typing import Any
 
 from weighbridge.capabilities import CAPABILITIES
 from weighbridge.catalogue import load
-from weighbridge.requirement_texts import texts
+from weighbridge.requirement_texts import raises, texts
 from weighbridge.source_documents import cited
 from weighbridge.suite import load_checks
 
@@ -105,6 +105,8 @@ def explain_lines(requirement_id: str) -> Iterator[str]:
     for line in cited(row.sources):
         yield from _paragraph("", line)
     yield from _paragraph("profiles", levels)
+    for line in raises(row, catalogue.profiles.values()):
+        yield from _paragraph("raised", line)
     yield from _paragraph("needs", told.needs)
     checks = [check for check in load_checks() if row.id in check.binding.ids]
     if not checks:

@@ -12,7 +12,7 @@ from pathlib import Path
 from weighbridge.catalogue import EDITION, Catalogue, Requirement, load
 from weighbridge.generated_page import write_or_check
 from weighbridge.locate import folder
-from weighbridge.requirement_texts import texts
+from weighbridge.requirement_texts import raises, texts
 from weighbridge.source_documents import DOCUMENTS, READ_ON
 from weighbridge.suite import Check, load_checks
 from weighbridge.verdict import Level
@@ -87,6 +87,8 @@ def _block(row: Requirement, catalogue: Catalogue, checks: Sequence[Check]) -> I
     yield f"- Source: {told.source}"
     yield f"- Needs: {told.needs}"
     yield f"- Profiles: {_profiles(row, catalogue)}"
+    if raised := raises(row, catalogue.profiles.values()):
+        yield f"- Raised: {'; '.join(raised)}"
     if row.feature:
         yield f"- Feature: {row.feature}"
     if checks:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from weighbridge.catalogue import Requirement
+from weighbridge.catalogue import Profile, Requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +34,13 @@ def texts(row: Requirement) -> RequirementTexts:
         source="; ".join(sources),
         needs=", ".join(row.needs) or "nothing but a key",
         unchecked=_line(row.not_checked) or "no check judges it yet",
+    )
+
+
+def raises(row: Requirement, profiles: Iterable[Profile]) -> tuple[str, ...]:
+    """Which profiles raise the level of a requirement, and what promises it there."""
+    return tuple(
+        f"{profile.id} to {profile.levels[row.id].value} by {place.document}, {place.heading}"
+        for profile in profiles
+        if (place := profile.raised_by.get(row.id)) is not None
     )

@@ -7,6 +7,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 import spec
+from weighbridge.source_documents import DOCUMENTS
 
 STRENGTH = {"MAY": 0, "SHOULD": 1, "MUST": 2}
 GENERIC = ("openai-chat", "anthropic-messages")
@@ -69,6 +70,18 @@ def test_a_profile_repeats_the_raises_of_the_one_that_it_extends(profiles: Profi
         if "extends" in definition:
             inherited = profiles[definition["extends"]].get("raises", {})
             assert set(inherited) <= set(definition.get("raises", {}))
+
+
+def test_every_raise_names_the_place_that_promises_it_and_practice_alone_raises_nothing(
+    rows: Rows, profiles: Profiles
+) -> None:
+    for name, definition in profiles.items():
+        assert set(definition.get("raised_by", {})) == set(definition.get("raises", {})), name
+        for place in definition.get("raised_by", {}).values():
+            assert place["document"] in DOCUMENTS
+            assert place["document"] != "practice"
+            assert place["heading"].startswith("follows from") == (place["document"] == "inference")
+    assert {row["level"] for row_id, row in rows.items() if row_id.startswith("PRAC-")} <= {"SHOULD", "MAY"}
 
 
 def test_the_rows_that_the_project_exists_for_are_raised(profiles: Profiles) -> None:

@@ -52,3 +52,10 @@ def test_a_raised_level_stands_behind_the_profile() -> None:
     block = page(load(), load_checks()).partition("### CSTR-04:")[2].partition("###")[0]
     assert "**SHOULD.**" in block
     assert "`reapi-chat` (MUST)" in block
+    assert (
+        "- Raised: openai-chat to MUST by OpenAI format, chat completion chunk; reapi-chat to MUST by S0, "
+        in block
+    )
+    assert "reapi-messages to MUST by inference, follows from S0, Endpoints" in " ".join(
+        " ".join(explain_lines("PRAC-14")).split()
+    )
