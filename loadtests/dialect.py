@@ -27,8 +27,9 @@ _PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
 #: The first event may also name the role, so a shape is learned again; where each event differs, not for ever.
 _LESSONS = 4
 _EXCERPT = 120
-#: Reads of so many different lengths are known of one stream.
-_MOST_OPENINGS = 256
+#: What a read of some length begins with if it is one HTTP chunk; the same for all streams.
+_SIZES: dict[int, bytes] = {}
+_MOST_SIZES = 4096
 #: Texts that stand for themselves, seen before in any stream: models say the same words again and again.
 _PLAIN_TEXTS: set[bytes] = set()
 _MOST_TEXTS = 4096
@@ -54,7 +55,6 @@ class EventStream(ABC):
         "_expected",
         "_head",
         "_lessons",
-        "_openings",
         "_position",
         "_splitter",
         "_tail",
@@ -89,7 +89,6 @@ class EventStream(ABC):
         self.unterminated = False
         self.wrong_text: str | None = None
         self.usage: dict[str, int] = {}
-        self._openings: dict[int, bytes] = {}
         self.quick_head: bytes | None = None
         self.quick_tail = b""
 
@@ -124,40 +123,35 @@ class EventStream(ABC):
             self._take(payload)
         return self.chunks - before
 
-    def quick(self, data: bytes) -> bool:
+    def quick(self, data: bytes) -> bytes | None:
         """Take an HTTP chunk that is one whole content event of the learned shape and nothing else.
 
         The usual read of a paced stream, recognised without framing, splitting and parsing; whatever is not
-        exactly that is left alone, and False says so.
+        exactly that is left alone.
+
+        Returns:
+            the text, which stands between `quick_head` and `quick_tail`; None where nothing was taken.
         """
-        if self._amid:
-            return False
-        opening = self._openings.get(len(data)) or self._opening(len(data))
-        if opening is None or not data.startswith(opening) or not data.endswith(self.quick_tail):
-            return False
-        inside = data[len(opening) : -len(self.quick_tail)]
+        head, length = self.quick_head, len(data)
+        if self._amid or head is None:
+            return None
+        size = _SIZES.get(length) or _size_of(length)
+        begin = len(size)
+        if not (data.startswith(size) and data.startswith(head, begin) and data.endswith(self.quick_tail)):
+            return None
+        inside = data[begin + len(head) : -len(self.quick_tail)]
         if self.ended or not (inside in _PLAIN_TEXTS or _is_plain(inside)):
-            return False
+            return None
         self.events += 1
         self.chunks += 1
         if self._expected is not None:
             self.text(inside)
-        return True
+        return inside
 
-    def _opening(self, length: int) -> bytes | None:
-        """What a read of this length begins with if it is one HTTP chunk with one event of the learned shape."""
-        if self.quick_head is None:
-            return None
-        for figures in range(1, 8):
-            size = length - figures - 4  # a line end behind the figures, and one behind the chunk
-            if size + 2 < len(self.quick_head) + len(self.quick_tail):
-                return None
-            if len(b"%x" % size) == figures:
-                if len(self._openings) >= _MOST_OPENINGS:
-                    self._openings.clear()
-                self._openings[length] = found = b"%x\r\n%b" % (size, self.quick_head)
-                return found
-        return None
+    @property
+    def around(self) -> tuple[bytes, bytes]:
+        """What stands around the text of an event that `quick` takes, without the framing of HTTP."""
+        return self.quick_head or b"", self.quick_tail.removesuffix(b"\r\n")
 
     def close(self, *, whole: bool = True) -> None:
         """The body is over.
@@ -215,7 +209,6 @@ class EventStream(ABC):
             return
         if self.text_key.search(data[:place]):
             self._head, self._tail = data[: place + 1], data[place + 1 + len(raw) :]
-            self._openings.clear()
             self.quick_head, self.quick_tail = b"data: " + self._head, self._tail + b"\n\n\r\n"
 
     def note_usage(self, usage: Any, names: Mapping[str, str]) -> None:
@@ -287,6 +280,19 @@ def status_failure(status: int) -> Failure:
     if status == 429:
         return Failure.HTTP_429
     return {4: Failure.HTTP_4XX, 5: Failure.HTTP_5XX}.get(status // 100, Failure.HTTP_OTHER)
+
+
+def _size_of(length: int) -> bytes:
+    """The size line of an HTTP chunk that is all of a read of this length."""
+    for figures in range(1, 8):
+        size = b"%x\r\n" % max(
+            length - figures - 4, 0
+        )  # a line end behind the figures, and one behind the chunk
+        if len(size) == figures + 2:
+            break
+    if len(_SIZES) < _MOST_SIZES:
+        _SIZES[length] = size
+    return size
 
 
 def _is_plain(data: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from loadtests.dialect import EventStream
-from loadtests.recorder import Recorder
+from loadtests.recorder import MOST_GAPS, Recorder
 from weighbridge.evidence import Headers
 from weighbridge.load.figures import TRUE_LAG
 
@@ -22,6 +24,7 @@ class Timed:
         "_read_at",
         "_reads",
         "_recorder",
+        "_shapes",
         "first_at",
         "head_at",
         "headers",
@@ -52,9 +55,12 @@ class Timed:
         self.stall = 0
         self.length = 0
         #: Kept apart and paired at the end: so many pairs alive would keep the garbage collector busy, and a
-        #: collection is a pause in which nothing is read.
+        #: collection is a pause in which nothing is read. Of a usual event only its text, since memory that is
+        #: touched for the first time costs more than all that is done with the event.
         self._read_at: list[int] = []
         self._reads: list[bytes] = []
+        #: Which of the reads is there as it came, and what stands around the texts behind it.
+        self._shapes: list[tuple[int, bytes, bytes]] = []
 
     def on_head(self, at: int, status: int, headers: Headers) -> None:
         """The head is there."""
@@ -66,35 +72,41 @@ class Timed:
 
     def on_quick(self, at: int, data: bytes) -> bool:
         """A read of whole chunks: taken at once if it is the usual content event."""
-        if self.first_at is None or not self.stream.quick(data):
+        if self.first_at is None:
+            return False
+        text = self.stream.quick(data)
+        if text is None:
             return False
         length = len(data)
         self.length += length
         if self._bytes_left > 0:
             self._bytes_left -= length
             self._read_at.append(at)
-            self._reads.append(data[data.index(b"\n") + 1 : -2])
+            self._reads.append(text)
         recorder = self._recorder
-        recorder.chunks += 1
         gap = at - self.last_at
         if gap > self.stall:  # noqa: PLR1730 - a call of max costs as much as all the rest of this line
             self.stall = gap
-        if self.measured:
-            recorder.tally.chunks += 1
-            recorder.icl.record(gap // 1000)
         self.last_at = at
+        if self.measured:
+            gaps = recorder.gaps
+            gaps.append(gap)
+            if len(gaps) >= MOST_GAPS:
+                recorder.count_gaps()
+        else:
+            recorder.chunks += 1
         return True
 
     def on_body(self, at: int, data: bytes) -> None:
         """Body bytes of one read."""
         self.length += len(data)
+        good = self.status is not None and 200 <= self.status < 300
+        count = self.stream.feed(data) if good else 0
         if self._bytes_left > 0:
             self._bytes_left -= len(data)
+            self._shapes.append((len(self._reads), *self.stream.around))
             self._read_at.append(at)
             self._reads.append(data)
-        if self.status is None or not 200 <= self.status < 300:
-            return
-        count = self.stream.feed(data)
         if not count:
             return
         recorder = self._recorder
@@ -121,7 +133,13 @@ class Timed:
     @property
     def chunks(self) -> tuple[tuple[int, bytes], ...]:
         """The reads that were kept, each with its moment; of a large body only the first ones."""
-        return tuple(zip(self._read_at, self._reads, strict=True))
+        reads: list[bytes] = []
+        for (place, before, behind), (following, *_) in pairwise(
+            [*self._shapes, (len(self._reads), b"", b"")]
+        ):
+            reads.append(self._reads[place])
+            reads += [before + text + behind for text in self._reads[place + 1 : following]]
+        return tuple(zip(self._read_at, reads, strict=True))
 
     @property
     def whole_record(self) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from loadtests.chat import ChatStream
-from loadtests.recorder import Recorder
+from loadtests.dialling import now
+from loadtests.recorder import MOST_GAPS, Recorder
 from loadtests.timed import Timed
 
 
@@ -107,3 +108,39 @@ def test_a_text_once_seen_is_still_judged_by_where_it_stands() -> None:
     assert stream.quick(piece(event("two")))
     stream.close()
     assert stream.wrong_text is not None
+
+
+def test_gaps_are_counted_in_batches_and_none_is_lost() -> None:
+    recorder = Recorder(warm_up=0, sample=0, keep_failed=0)
+    recorder.begin()
+    try:
+        opening = now()
+        timed = Timed(ChatStream(), recorder, keep_bytes=0, origin=opening, sent=opening)
+        timed.on_head(opening + 1, 200, ())
+        timed.on_body(opening + 1_000_000, event("one"))
+        at = opening + 1_000_000
+        for number in range(2 * MOST_GAPS + 10):
+            at += 20_000_000 + number
+            assert timed.on_quick(at, piece(event("two")))
+        assert len(recorder.gaps) == 10
+        recorder.fold()
+        assert (recorder.chunks, recorder.tally.chunks) == (2 * MOST_GAPS + 11,) * 2
+        gaps = recorder.tally.histograms["icl"]
+        assert (gaps.count, gaps.lowest, gaps.highest) == (2 * MOST_GAPS + 10, 20_000, 20_000)
+    finally:
+        recorder.end()
+
+
+def test_the_record_of_a_stream_is_what_came_however_each_read_was_taken() -> None:
+    recorder = Recorder(warm_up=0, sample=1, keep_failed=1)
+    timed = Timed(ChatStream(), recorder, keep_bytes=1_000_000, origin=0, sent=0)
+    timed.on_head(1, 200, ())
+    other = event("two", more=1)
+    came = [event("one"), event("two"), other, event("three"), event("four"), b": wait\n\n", event("five")]
+    taken = []
+    for at, data in enumerate(came, start=2):
+        taken.append(timed.on_quick(at, piece(data)))
+        if not taken[-1]:
+            timed.on_body(at, data)
+    assert taken.count(True) >= 2
+    assert timed.chunks == tuple(enumerate(came, start=2))
