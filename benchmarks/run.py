@@ -1,6 +1,6 @@
 """Every benchmark in one go: results.json, a page for the documentation, and a plot.
 
-    python benchmarks/run.py [--quick] [--group conformance|simulator|gateway|load|reports]...
+    .venv/bin/python benchmarks/run.py [--quick] [--group conformance|simulator|gateway|load|reports]...
 
 Each group is a program of its own and runs alone, one after the other, since they would disturb each other. A group that
 fails is named and the others still run; the exit code is then 1.
@@ -115,9 +115,10 @@ def page(results: Mapping[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"Taken on {results['date']} on {results['machine']}. `make bench` repeats all of it; each table comes from one",
-        'run, side by side, and a ratio compares two measurements of the same run. "Better" says which way value and ratio',
-        "should go. A target that was not met says **no**; a figure without a target is there to be read.",
+        f"Taken on {results['date']} on {results['machine']}. `make bench` repeats all of it. A row compares two measurements of one",
+        "run, side by side; the rows of a table come from one run, but for those marked as measured again, which come from a later",
+        'run of their own. "Better" says which way value and ratio should go. A target that was not met says **no**; a figure',
+        "without a target is there to be read.",
         "",
     ]
     if shown(results["results"]):
@@ -128,7 +129,7 @@ def page(results: Mapping[str, Any]) -> str:
             continue
         lines += ["", f"## {group.capitalize()}", "", _QUESTIONS[group], ""]
         short = any(row.get("short") for row in rows)
-        lines += [f"`python benchmarks/{group}/run.py{' --quick' if short else ''}`", ""]
+        lines += [f"`make bench ARGS='--group {group}{' --quick' if short else ''}'`", ""]
         if short:
             lines += [
                 "These are short runs, one reading each: good for an order of magnitude, not for a close call.",
@@ -145,8 +146,6 @@ def page(results: Mapping[str, Any]) -> str:
             cells = [name, row["value"], row["unit"], row["peer"], row["ratio"]]
             cells += [row.get("better", ""), aim(row), row["ok"]]
             lines.append("| " + " | ".join(_cell(cell).replace("|", "\\|") for cell in cells) + " |")
-        if any(row.get("again") for row in rows):
-            lines += ["", "Rows that were measured again come from a later run of their own."]
         lines += [line for item in left_out(rows) for line in ("", f"Left out: {item}.")]
     return "\n".join(lines) + "\n"
 

@@ -5,8 +5,8 @@ The core of the project. Data flows one way through its modules:
     target -> preflight -> plan -> probes (evidence) -> checks (findings) -> verdicts -> claims -> report
 
 Probes talk to the network and judge nothing; checks are pure functions of recorded evidence; a
-report only shows what the verdicts say. Only `embed` and `prove` know the simulator, the reference
-gateway and the defects that ship beside this package.
+report only shows what the verdicts say. Only `embed`, `serve`, `prove` and `describe` know the simulator, the
+reference gateway and the defects that ship beside this package.
 """
 
 from importlib.metadata import PackageNotFoundError, version

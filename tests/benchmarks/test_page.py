@@ -74,7 +74,7 @@ def test_rows_that_are_measured_again_replace_their_like_and_say_so() -> None:
     ]  # fmt: skip
     text = page({"date": "2026-01-01", "machine": "here", "results": known})
     assert "| memory (measured again) | 9 |" in text
-    assert "come from a later run of their own" in text
+    assert "marked as measured again, which come from a later" in text
 
 
 def test_a_group_that_is_measured_whole_replaces_all_its_rows() -> None:

@@ -222,7 +222,8 @@ def targets_of_make() -> frozenset[str]:
     return frozenset(re.findall(r"^([a-z][a-z-]*):(?!.*:=)", text, re.MULTILINE))
 
 
-def _make(_box: Sandbox, words: Sequence[str]) -> None:
+def check_make(words: Sequence[str]) -> None:
+    """A call of make names targets that exist, and options that the program behind the target has."""
     names = [word for word in words[1:] if "=" not in word]
     assert names
     for name in names:
@@ -275,7 +276,7 @@ def _locust(_box: Sandbox, words: Sequence[str]) -> None:
 #: The longest row that a command begins with says what is done with it.
 HANDLERS: Final[Mapping[tuple[str, ...], Handler]] = {
     ("export",): _export,
-    ("make",): _make,
+    ("make",): lambda _box, words: check_make(words),
     ("python",): _python,
     ("locust",): _locust,
     ("weighbridge", "run"): _run,

@@ -12,9 +12,13 @@ import yaml
 from typer.main import get_command
 
 from weighbridge.cli import app
+from weighbridge.embed import EMBEDDED_SHAPE
 from weighbridge.load import gates, shapes
-from weighbridge.load.figures import Failure
+from weighbridge.load.document import FORMAT, FORMAT_VERSION, figures_document
+from weighbridge.load.figures import Failure, Figures, Tally
 from weighbridge.load.lanes import parse_mix
+from weighbridge.load.planning import DEFAULT_SCRIPT, make_plan, parse_script
+from weighbridge.load.trust import check
 from weighbridge.locate import folder
 
 PAGE = (folder("loadtests").parent / "docs" / "load.md").read_text(encoding="utf-8")
@@ -42,6 +46,47 @@ def test_every_option_on_the_page_exists() -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours))
     assert len(named) > 15
     assert named <= known_options()
+
+
+def test_every_option_is_on_the_page() -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE.split("## With locust itself")[0]))
+    assert known_options() - named == set()
+
+
+def test_every_gate_metric_is_on_the_page() -> None:
+    table = PAGE.split("## Metrics")[1].split("A failed call has one class")[0]
+    described = {name.partition(".")[0] for name in re.findall(r"`([a-z0-9_.]+)", table)}
+    described |= {
+        name for name in ("added", "relative", "goodput") if f"`{name}" in PAGE.split("## Gates")[1]
+    }
+    assert set(gates.METRICS) - described == set()
+
+
+def test_the_members_of_load_json_are_those_on_the_page() -> None:
+    plan = make_plan(EMBEDDED_SHAPE, parse_mix("chat"), wired=True, users=1, duration=1)
+    empty = Figures.of(Tally())
+    written = set(figures_document(plan, empty, check(empty), direct=empty)) | {
+        "money",
+        "capacity",
+        "exit_code",
+    }
+    table = PAGE.split("`load.json` has the format")[1].split("Exit codes")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == written
+    assert f"`{FORMAT}`, version {FORMAT_VERSION}" in PAGE
+
+
+def test_the_folders_of_a_wheel_are_printed_by_the_command_on_the_page() -> None:
+    (program,) = re.findall(r"`python -c '([^']+)'`", PAGE)
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert shown.split() == [str(folder("loadtests")), str(folder("suites"))]
+
+
+def test_the_default_script_is_the_one_on_the_page() -> None:
+    (written,) = re.findall(r"Without it: `([^`]+)`", PAGE)
+    assert parse_script(written) == DEFAULT_SCRIPT == parse_script("chunks=24")
 
 
 @pytest.mark.parametrize("words", OURS, ids=" ".join)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
+from collections.abc import Mapping
 from email.parser import Parser
 from pathlib import Path
 
@@ -86,13 +89,72 @@ def test_the_wheel_judges_the_embedded_gateway(
     if lies_around:
         (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option -p no_such_plugin\n")
         (tmp_path / "conftest.py").write_text('raise RuntimeError("the conftest of a stranger was loaded")\n')
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [str(BIN / "uv"), "tool", "run", "--python", sys.executable, "--constraints", str(ROOT / "constraints.txt"),
-         "--from", str(built[1]), "weighbridge", "run", "--quick", "--out", "run"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-        env=variables | ({"PYTEST_ADDOPTS": "-p no_such_plugin"} if lies_around else {}),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert "0 fail" in done.stdout
+    beside(built[1], tmp_path)
+    (printed,) = lines_of_the_page("uvx")
+    # The line as it is printed, made short.
+    said = shell(
+        f"{printed} --quick --out run",
+        tmp_path,
+        {"UV_PYTHON": sys.executable, "UV_CONSTRAINT": str(ROOT / "constraints.txt")}
+        | ({"PYTEST_ADDOPTS": "-p no_such_plugin"} if lies_around else {}),
+    )
+    assert "0 fail" in said
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def beside(wheel: Path, folder: Path) -> None:
+    """The wheel where `make wheel` puts it, below a folder."""
+    (folder / "dist").mkdir()
+    (folder / "dist" / wheel.name).symlink_to(wheel)
+
+
+def lines_of_the_page(program: str) -> list[str]:
+    """The commands with a wheel on the page for strangers, without their comments."""
+    page = (ROOT / "docs" / "first-run.md").read_text(encoding="utf-8")
+    return [
+        line.partition("  #")[0].rstrip()
+        for line in page.splitlines()
+        if line.startswith(f"{program} ") and "dist/" in line
+    ]
+
+
+def shell(line: str, folder: Path, variables: Mapping[str, str]) -> str:
+    """What a command line says in a shell of the folder, with the tools of our environment; it must end well."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=folder,
+        env=kept | {"PATH": path} | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, line + done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout + done.stderr
+
+
+def test_the_wheel_installs_by_the_lines_of_the_page(built: tuple[Path, Path], tmp_path: Path) -> None:
+    beside(built[1], tmp_path)
+    plain, with_extra = lines_of_the_page("pip")
+    # What it needs is not fetched again; a name that is no extra of the wheel would be warned of.
+    for number, line in enumerate((plain, with_extra)):
+        place = tmp_path / str(number)
+        said = shell(line, tmp_path, {"PIP_NO_DEPS": "1", "PIP_TARGET": str(place)})
+        assert (place / "weighbridge" / "cli.py").exists()
+        assert "WARNING" not in said
+    assert shlex.split(with_extra)[-1].endswith("[load]")
+
+
+def test_every_extra_that_a_page_asks_for_is_one_of_the_wheel() -> None:
+    named = {
+        extra
+        for page in (ROOT / "docs").glob("*.md")
+        for group in re.findall(r"weighbridge-\*\.whl\)\[([\w,]+)\]", page.read_text(encoding="utf-8"))
+        for extra in group.split(",")
+    }
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    assert {"load", "postgres"} <= named <= set(known)

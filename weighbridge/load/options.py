@@ -93,7 +93,13 @@ def load(
         typer.Option("--shape", help="ramp[:FROM], step[:N], spike[:BASE], soak, or points 0s:0.1,10s:1"),
     ] = None,
     max_in_flight: Annotated[
-        int, typer.Option("--max-in-flight", min=1, max=20000, help="open load: starts beyond are dropped")
+        int,
+        typer.Option(
+            "--max-in-flight",
+            min=1,
+            max=20000,
+            help="open load: calls at once in one process; starts beyond are dropped",
+        ),
     ] = 1000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="of Poisson arrivals")] = 1,
     duration: Annotated[str, typer.Option("--duration", help="whole seconds: 10s, 2m")] = "10s",
