@@ -125,7 +125,7 @@ def shell(line: str, folder: Path, variables: Mapping[str, str]) -> str:
     done = subprocess.run(
         ["sh", "-c", line],
         cwd=folder,
-        env=kept | {"PATH": path} | variables,
+        env={**kept, "PATH": path, **variables},
         capture_output=True,
         text=True,
         timeout=300,
