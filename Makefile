@@ -11,7 +11,7 @@ FAST := tests/checks tests/spec tests/packaging/test_documented.py tests/defects
   $(addprefix tests/reference_gateway/test_,config.py money.py sse.py translation.py) \
   --ignore=tests/spec/test_contract_tools.py --ignore=tests/spec/test_openapi.py
 
-.PHONY: setup run fuzz-simulator test check pythons wheel contract prove kill-matrix soak litellm portkey bench docs changelog sbom hooks clean crash
+.PHONY: setup run fuzz-simulator test check pythons wheel contract prove kill-matrix soak litellm portkey bench docs changelog sbom hooks clean crash help
 
 setup: $(STAMP)  ## make .venv with everything in it
 
@@ -77,10 +77,10 @@ docs: $(STAMP)  ## build the documentation into build/docs; a broken link is an 
 changelog: $(STAMP)  ## what the next release will say
 	@$(BIN)/towncrier build --draft --version next
 
-sbom: $(STAMP)  ## bill of materials and licences of what a core install brings, into build/
+sbom: $(STAMP)  ## bill of materials and licences of what an install brings, into build/; extras in EXTRAS
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	@rm -rf build/install && $(BIN)/python -m venv --without-pip build/install
-	@$(BIN)/pip --python build/install install --quiet --disable-pip-version-check -c constraints.txt .
+	@$(BIN)/pip --python build/install install --quiet --disable-pip-version-check -c constraints.txt '.$(if $(EXTRAS),[$(EXTRAS)])'
 	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o build/sbom.json build/install/bin/python
 	@$(BIN)/pip-licenses --python build/install/bin/python --format markdown --order license > build/licences.md
 	@echo "build/sbom.json, build/licences.md"
@@ -90,6 +90,9 @@ hooks: $(STAMP)  ## run the checks before each commit
 
 portkey: $(STAMP)  ## judge a real Portkey gateway, installed into a folder of its own (needs node and npm)
 	@$(BIN)/python targets/portkey/gateway.py with -- $(BIN)/weighbridge run --target targets/portkey.yaml $(ARGS)
+
+help:  ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) | while read -r name what; do printf '%-16s %s\n' "$$name" "$$what"; done
 
 clean:  ## remove what set-up and runs made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/runs build dist

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any, Final
 
 import typer
@@ -236,6 +237,11 @@ def check_make(words: Sequence[str]) -> None:
         _checked_by_program(shlex.split(called + word.removeprefix("ARGS=")))
 
 
+def _curl(box: Sandbox, words: Sequence[str]) -> None:
+    """A call as printed, with variables of the page in place; whatever it is answered, it is answered well."""
+    box.call([Template(word).safe_substitute(box.environment) for word in words])
+
+
 def _shown_options(program: Sequence[str], words: Sequence[str]) -> None:
     shown = subprocess.run(
         [sys.executable, *program, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
@@ -279,6 +285,7 @@ HANDLERS: Final[Mapping[tuple[str, ...], Handler]] = {
     ("make",): lambda _box, words: check_make(words),
     ("python",): _python,
     ("locust",): _locust,
+    ("curl",): _curl,
     ("weighbridge", "run"): _run,
     ("weighbridge", "init"): _init,
     ("weighbridge", "check"): _to_the_end(),

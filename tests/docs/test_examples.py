@@ -122,12 +122,14 @@ def sandbox(pair: Mapping[str, str], tmp_path: Path) -> Sandbox:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WEIGHBRIDGE")}
     environment |= {**pair, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
     environment |= dict.fromkeys(("GATEWAY_KEY", "KEY", "WEIGHBRIDGE_KEY"), pair["WB_CHAT_KEY"])
+    environment["GATEWAY_OPERATOR_TOKEN"] = pair["WB_OPERATOR_TOKEN"]
     box = Sandbox(
         tmp_path,
         {
             "https://gateway.example": chat.removesuffix("/v1"),
             "https://gw.example": chat.removesuffix("/v1"),
             "https://api.openai.com": pair["WB_SIMULATOR_URL"],
+            "http://127.0.0.1:8083": pair["WB_OPERATOR_URL"].removesuffix("/operator/v1"),
             "my-model": "gpt-5.5",
         },
         environment,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import mkdocs_hooks
 from reference_gateway import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,3 +141,42 @@ def test_the_documentation_builds_without_a_broken_link(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "site" / "index.html").exists()
+    for path in (*mkdocs_hooks.PLACES, "reports/index.md"):
+        page = (
+            (tmp_path / "site" / mkdocs_hooks.place_of(path)).with_suffix(".html").read_text(encoding="utf-8")
+        )
+        title = re.findall(r"^# (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)[0]
+        assert f"{title}<" in page
+    for claim in (ROOT / "reports").glob("20*/*/report.html"):
+        assert (tmp_path / "site" / claim.relative_to(ROOT)).read_bytes() == claim.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "on_site"),
+    [
+        ("ARCHITECTURE.md", "docs/load.md#gates", "load.md#gates"),
+        ("docs/index.md", "../CONTRIBUTING.md", "contributing.md"),
+        ("docs/reports.md", "../reports/README.md", "reports/publishing.md"),
+        ("reports/index.md", "README.md", "publishing.md"),
+        ("reports/2026.11/comparison.md", "portkey-1.15.2/report.html", "portkey-1.15.2/report.html"),
+        ("docs/index.md", "../Makefile", "../Makefile"),
+        ("docs/index.md", "https://example.org/docs/a.md", "https://example.org/docs/a.md"),
+    ],
+)
+def test_a_link_of_the_checkout_leads_to_the_same_page_of_the_site(
+    page: str, link: str, on_site: str
+) -> None:
+    assert mkdocs_hooks.relinked(f"see [it]({link}).", page) == f"see [it]({on_site})."
+
+
+def test_make_help_lists_every_target_with_what_it_is_for() -> None:
+    shown = _run("make", "--no-print-directory", "help").stdout.splitlines()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {line.split()[0] for line in shown} == set(phony.split())
+    assert all(len(line.split()) > 1 for line in shown)
+
+
+def test_the_bill_of_materials_is_of_the_extras_that_are_named() -> None:
+    asked = _run("make", "--dry-run", "sbom", "EXTRAS=load,postgres").stdout
+    assert "-c constraints.txt '.[load,postgres]'" in asked
+    assert "-c constraints.txt '.'" in _run("make", "--dry-run", "sbom").stdout
