@@ -112,9 +112,9 @@ class Load:
 
     # ---------------------------------------------------------------- from begin to end
     def _start(self, **_: Any) -> None:
-        # What exists by now stays for the whole run; the collector need not look at it again and again.
         # locust asks who stops it, and the first such question reads the sources of all frames: 50 ms without a read.
         inspect.stack()
+        # What exists by now stays for the whole run; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*RARELY)

@@ -13,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class Read:
 class Shrink:
     """Shrink what the drawn requests of a kind have shown.
 
-    The answers are so many pairs of `Try` and, after a `Sent` or a None for no more of it, `Told`; None ends them.
+    The answers are so many pairs of `Try` and, after a `Sent` or a None for no more of it, `Told`. None ends them, and
+    so does a `Failed`, also in the place of a `Told`.
     """
 
     surface: str
@@ -98,16 +100,23 @@ class _Drawer:
             self._say(answer)
 
     def _listen(self) -> None:
-        with suppress(EOFError, OSError, pickle.UnpicklingError):
-            while True:
-                message = pickle.load(self._requests)  # noqa: S301 - our parent's
-                if not isinstance(message, Rest):
-                    self._read.put(message)
-                elif message.rests:
-                    self._may_draw.clear()
-                else:
-                    self._may_draw.set()
-        os._exit(0)
+        """Take messages until there are none; whatever ends that ends the process, or the main thread waits for ever."""
+        code = 1
+        try:
+            with suppress(EOFError, OSError, pickle.UnpicklingError):
+                while True:
+                    message = pickle.load(self._requests)  # noqa: S301 - our parent's
+                    if not isinstance(message, Rest):
+                        self._read.put(message)
+                    elif message.rests:
+                        self._may_draw.clear()
+                    else:
+                        self._may_draw.set()
+            code = 0
+        except Exception:  # noqa: BLE001 - a message of any type may fail in any way
+            traceback.print_exc()
+        finally:
+            os._exit(code)
 
     def _say(self, answer: object) -> None:
         pickle.dump(answer, self._answers)

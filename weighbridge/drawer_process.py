@@ -78,19 +78,31 @@ class DrawerProcess:
             tell: is told what there is to say about what became of it.
 
         Raises:
-            HarnessError: shrinking broke.
+            HarnessError: shrinking broke. What `send` or `tell` raises ends it too.
         """
         with self._turn:
             asked = self._ask(Shrink(surface, kind, seen))
+            wrong: BaseException | None = None
             while isinstance(asked, Try):
                 if self._closed:
                     raise RunEndedError
-                sent = send(asked.body)
+                sent = None
+                try:
+                    sent = send(asked.body) if wrong is None else None
+                except BaseException as error:  # noqa: BLE001 - raised below
+                    wrong = error
                 self._write(sent)
                 told = self._answer()
-                if sent is not None:
-                    tell(told)
+                try:
+                    if sent is not None:
+                        tell(told)
+                except BaseException as error:  # noqa: BLE001 - raised below
+                    wrong = error
                 asked = self._answer()
+            if (
+                wrong is not None
+            ):  # not before the child is through with this: the next question would get its answers
+                raise wrong
 
     def rest(self, *, rests: bool) -> None:
         """Draw nothing from the next example on, or go on; does not wait for it."""

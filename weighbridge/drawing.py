@@ -108,6 +108,13 @@ class NoneLeftError(BaseException):
     """No request may be sent any more; no generator takes it for a failing example."""
 
 
+class _BrokenError(BaseException):
+    """What looks at an answer broke; no generator takes it for a failing example and tries again."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
 #: Sends a body, and gives back what became of it.
 #: Raises `NoneLeftError` where none may be sent.
 Try = Callable[[bytes], Sent]
@@ -237,16 +244,19 @@ class Drawing:
             seen: the first thing that was said about each drawn one.
             send: sends another one, as often as they were many.
             tell: is told what there is to say about what became of it.
+
+        Raises:
+            Exception: what looks at requests and answers broke.
         """
         from hypothesis.errors import Flaky
 
         said, left = dict(seen), len(seen)
 
-        def take(case: Any) -> None:
+        def shown(case: Any) -> str | None:
             nonlocal left
             raw = encoded(case.body)
             if raw is None or (kind[1] == INVALID and self._breaches[kind[0]].of(case.body) is None):
-                return
+                return None
             if raw not in said:
                 if left <= 0:
                     raise NoneLeftError
@@ -254,13 +264,22 @@ class Drawing:
                 told = self._told(case, kind, send(raw))
                 tell(told)
                 said[raw] = told.first
-            if said[raw]:
-                raise AssertionError(said[raw])
+            return said[raw]
+
+        def take(case: Any) -> None:
+            try:
+                what = shown(case)
+            except Exception as error:
+                raise _BrokenError(error) from error
+            if what:
+                raise AssertionError(what)
 
         try:
             self._each(kind, _PATIENCE * len(seen), take)
         except (AssertionError, Flaky, NoneLeftError):
             return  # what was said is told, with the request that shows it
+        except _BrokenError as broken:
+            raise broken.cause from None
         except BaseExceptionGroup as group:
             rest = group.split(AssertionError)[1]
             if rest is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from types import MappingProxyType
 
 from weighbridge.checks.books import additions, books_agree, ledger_findings
@@ -86,6 +87,7 @@ class History:
         label: its situation in the record.
         opening: the money it began with, in the unit of readings.
         finding: what its check found.
+        wrong_at: when the reading was taken that first left what the history allows, on the clock of its run.
     """
 
     books: Books
@@ -93,6 +95,7 @@ class History:
     opening: int
     steps: tuple[Step, ...]
     finding: Finding
+    wrong_at: float = inf
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -131,8 +134,21 @@ def broken_history(books: Books, observations: Mapping[str, Observation], facts:
     steps = steps_of(observation, label)
     if any(step.call is not None and step.call.cut for step in steps):
         raise UsageError(f"the record keeps only part of a body of {label}, so it cannot be sent again")
-    opening = next(item for item in observation.readings if item.situation == label)
-    return History(books, label, opening.amount, steps, finding)
+    readings = [item for item in observation.readings if item.situation == label]
+    wrong_at = _wrong_at(books, label, observation, readings, facts)
+    return History(books, label, readings[0].amount, steps, finding, wrong_at)
+
+
+def _wrong_at(
+    books: Books, label: str, observation: Observation, readings: Sequence[Reading], facts: RunFacts
+) -> float:
+    """When the first reading was taken with which the books no longer agree."""
+    calls = [call for call in observation.calls if call.situation.partition(":")[0] == label]
+    for count in range(2, len(readings)):
+        so_far = books.judge_one(calls, readings[:count], facts, observation.notes)
+        if so_far.outcome is Outcome.BROKEN:
+            return readings[count - 1].at
+    return inf
 
 
 def steps_of(observation: Observation, label: str) -> tuple[Step, ...]:

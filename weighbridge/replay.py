@@ -2,6 +2,7 @@
 
 A generated finding is judged from its record; whether the target still does it, only the target can tell. Every step
 is taken as it was recorded, with a correlation id of its own and with the ids of the tasks that it makes this time.
+Where what came of the steps is not what was recorded, a target that shows no mistake has not shown that it has none.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from weighbridge.evidence import Call, Ending
 from weighbridge.history import REVOKED, Action, History, Step, books_of, broken_history
 from weighbridge.lab import PROBES, Lab
 from weighbridge.leftovers import Made, made_tasks, remove
+from weighbridge.likeness import Pair
 from weighbridge.money import PICO_PER_USD, usd
 from weighbridge.preflight import preflight
 from weighbridge.probes.tasks_flow import TERMINAL, follow, poll, status_of, task_id
 from weighbridge.probes.tasks_models import model_of
 from weighbridge.probes.walked_account import WALK_REQUESTS_PER_SECOND, note_addition
-from weighbridge.target import CHAT_PATH, Principal, Target
+from weighbridge.target import CHAT_PATH, EMBEDDED_PLACE, Principal, Target
 from weighbridge.verdict import Finding, Outcome
 from weighbridge.wire import Leave
 
@@ -39,53 +41,85 @@ class Replayed:
     """What became of a history that was sent again.
 
     Attributes:
+        place: of the target that it was sent to.
         told: one line for each step.
+        differences: what came of its steps otherwise than recorded, up to the reading that was wrong in the record.
         finding: of the same check, on what was seen this time.
         left: what could not be removed again.
     """
 
     history: History
+    place: str
     told: tuple[str, ...]
+    differences: tuple[str, ...]
     finding: Finding
     left: tuple[Made, ...]
 
     @property
+    def outcome(self) -> Outcome:
+        """That of the finding; books that agree after another history say nothing about this one."""
+        if self.finding.outcome is Outcome.MET and self.differences:
+            return Outcome.NOT_VERIFIED
+        return self.finding.outcome
+
+    @property
     def exit_code(self) -> ExitCode:
         """1 where the finding came again, 0 where the history agrees now, 3 where it could not be judged."""
-        return _CODES.get(self.finding.outcome, ExitCode.INCOMPLETE)
+        return _CODES.get(self.outcome, ExitCode.INCOMPLETE)
 
     def lines(self) -> Iterator[str]:
         """What is printed."""
         history = self.history
         yield f"{history.books.row}: {history.label}, recorded: {history.finding.observed}"
+        yield f"sent again to {self.place}"
         yield from (f"  {line}" for line in self.told)
         word = {Outcome.BROKEN: "Reproduced", Outcome.MET: "Not reproduced"}.get(
-            self.finding.outcome, "Could not be judged"
+            self.outcome, "Could not be judged"
         )
-        yield f"{word}: {self.finding.message}"
+        if self.outcome is self.finding.outcome:
+            yield f"{word}: {self.finding.message}"
+        else:
+            more = f"; and {len(self.differences) - 3} more" if len(self.differences) > 3 else ""
+            told = "; ".join(self.differences[:3])
+            yield f"{word}: the history did not come about as it was recorded: {told}{more}"
         yield from (f"left behind: {item.kind} {item.id} ({item.note})" for item in self.left)
 
 
 def replay(
-    row: str, recorded: Path, target: Target | None, settings: Settings, tell: Callable[[str], None]
+    row: str,
+    recorded: Path,
+    target: Target | None,
+    settings: Settings,
+    tell: Callable[[str], None],
+    *,
+    to_embedded: bool = False,
 ) -> ExitCode:
     """Replay the shortest history of a record that breaks a row.
 
     Args:
         row: id of a requirement that is judged by histories.
         recorded: folder of a run, or its evidence file.
-        target: where to send it; None is the embedded pair.
+        target: where to send it; None is a fresh embedded pair.
         settings: whether command hooks may run, and how long a call may take.
         tell: prints a line.
+        to_embedded: the pair is meant, also for a record of another target.
 
     Raises:
-        UsageError: there is no such finding, or the target lacks what a replay takes.
+        UsageError: there is no such finding, no target is named, or it lacks what a replay takes.
         WeighbridgeError: the target cannot be reached, or refuses its key or model.
     """
     books = books_of(row)
     file = recorded / evidence_file.NAME if recorded.is_dir() else recorded
-    evidence, _, _ = evidence_file.read(file)
+    if target is not None and to_embedded:
+        raise UsageError("--target and --embedded name two targets; leave one of them out")
+    evidence, context, _ = evidence_file.read(file)
     history = broken_history(books, evidence.observations, evidence.facts)
+    judged = context.get("target", {}).get("place", "a target that it does not name")
+    if target is None and not to_embedded and judged != EMBEDDED_PLACE:
+        raise UsageError(
+            f"{recorded} is a record of {judged}; add --target FILE to send its history there again, "
+            "or --embedded to send it to the embedded gateway"
+        )
 
     async def work() -> Replayed:
         async with _target(target) as chosen:
@@ -127,10 +161,20 @@ async def take_again(history: History, target: Target, settings: Settings) -> Re
     walk = _Walk(lab, history)
     try:
         told = [line async for line in walk.lines()]
+        seen = None
+        if shared.control is not None:
+            seen = await shared.control.settled_calls(call.id for call in lab.calls)
     finally:
         left = await remove(Lab(shared, "clean-up"), made_tasks(lab.calls))
     finding = books.judge_one(lab.calls, lab.readings, shared.facts, lab.notes)
-    return Replayed(history, tuple(told), finding, tuple(item for item in left if not item.removed))
+    return Replayed(
+        history,
+        target.place,
+        tuple(told),
+        tuple(what for pair in walk.pairs if (what := pair.difference(seen)) is not None),
+        finding,
+        tuple(item for item in left if not item.removed),
+    )
 
 
 def _require(history: History, target: Target) -> None:
@@ -157,12 +201,17 @@ def _require(history: History, target: Target) -> None:
 
 @dataclass
 class _Walk:
-    """A history on its way: the account, and which task of the record is which task now."""
+    """A history on its way: which task of the record is which task now, and what became of each call.
+
+    Attributes:
+        pairs: the calls up to the reading that was wrong in the record; what differs behind it may follow from that.
+    """
 
     lab: Lab
     history: History
     tasks: dict[str, str] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    pairs: list[Pair] = field(default_factory=list)
 
     @property
     def _surface(self) -> str:
@@ -183,7 +232,7 @@ class _Walk:
 
     async def _take(self, step: Step, who: Principal) -> str | None:
         if step.call is not None:
-            return await self._send(step.call, who)
+            return await self._send(step, step.call, who)
         label = self.history.label
         if step.action is Action.TOP_UP:
             began = self.lab.now()
@@ -205,9 +254,13 @@ class _Walk:
         gone = "unreadable" if amount is None else self._shown(opened - amount)
         return f"{gone} gone, recorded {self._shown(self.history.opening - step.amount)}"
 
-    async def _send(self, call: Call, who: Principal) -> str | None:
+    def _pair(self, step: Step, call: Call, again: Call | None) -> None:
+        if step.at <= self.history.wrong_at:
+            self.pairs.append(Pair(self.history.calls.index(call) + 1, call, again))
+
+    async def _send(self, step: Step, call: Call, who: Principal) -> str | None:
         if call.exchange.request.method == "GET":
-            return await self._look(call, who)
+            return await self._look(step, call, who)
         role = call.role or ""
         id_ = self.lab.shared.ids()
         endpoint = CHAT_PATH
@@ -230,12 +283,14 @@ class _Walk:
         old, new = task_id(call), task_id(again)
         if old is not None and new is not None:
             self.tasks[old] = new
+        self._pair(step, call, again)
         return f"send {_shape(call)}: {_outcome(again)}, recorded {_outcome(call)}"
 
-    async def _look(self, call: Call, who: Principal) -> str | None:
+    async def _look(self, step: Step, call: Call, who: Principal) -> str | None:
         """A poll; where the record saw the end come by many polls, this waits for the end in its own way."""
         task = self.tasks.get(call.exchange.request.url.rpartition("/")[2])
         if task is None:
+            self._pair(step, call, None)
             return "poll: left out, its task was not made this time"
         terminal = status_of(call) in TERMINAL
         label, role = self.history.label, call.role or ""
@@ -246,6 +301,7 @@ class _Walk:
             return None
         else:
             last = await poll(self.lab, role, label, who, task)
+        self._pair(step, call, last)
         return f"poll: {status_of(last) or _outcome(last)}, recorded {status_of(call) or _outcome(call)}"
 
     def _body(self, call: Call, id_: str) -> bytes:

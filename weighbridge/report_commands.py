@@ -64,8 +64,12 @@ def replay(
         typer.Option("--in", metavar="RUN", help="folder of the run that found it, or its evidence.ndjson"),
     ],
     target: Annotated[
-        str | None, typer.Option("--target", help="target file; without it a fresh embedded pair")
+        str | None,
+        typer.Option("--target", help="target file; not needed for a run of the embedded gateway"),
     ] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="send it to a fresh embedded pair, whatever the run judged")
+    ] = False,
     allow_commands: Annotated[bool, typer.Option("--allow-commands", help="let command hooks run")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.1, help="seconds for one call at most")
@@ -78,7 +82,8 @@ def replay(
 
     settings = Settings(allow_commands=allow_commands, timeout=timeout)
     chosen = resolve_target(target, (), None, None)
-    raise typer.Exit(int(replay_history(row, recorded, chosen, settings, typer.echo)))
+    code = replay_history(row, recorded, chosen, settings, typer.echo, to_embedded=embedded)
+    raise typer.Exit(int(code))
 
 
 def verify(

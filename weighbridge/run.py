@@ -168,7 +168,10 @@ def run(options: RunOptions, pair: PairProcess | None = None, began: float | Non
             f"the run ended before it judged anything (pytest code {int(code)}); run `pytest suites` to see why"
         )
     took = time.monotonic() - began
-    for line in summary_lines(plugin.document, plugin.report_path, console.width, seconds=took):
+    allowed = options.settings.allow_commands
+    for line in summary_lines(
+        plugin.document, plugin.report_path, console.width, seconds=took, allow_commands=allowed
+    ):
         console.line(line)
     return ExitCode(int(code))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -113,6 +115,89 @@ def test_what_breaks_while_drawing_is_told_and_it_serves_on(drawer: DrawerProces
     with pytest.raises(HarnessError, match=r"requests could not be drawn: .*nowhere"):
         drawer.draw(broken)
     assert drawer.draw(_order(valid=1, invalid=0)).bodies
+
+
+def _shown(drawer: DrawerProcess) -> tuple[tuple[str, str], dict[bytes, str | None]]:
+    """What the drawn requests have shown: something, so that it is shrunk."""
+    kind = (PATH, INVALID)
+    drawn = drawer.draw(_order(valid=2, invalid=10)).bodies[kind]
+    return kind, dict.fromkeys(drawn, "status 500")
+
+
+def _in_step(drawer: DrawerProcess) -> bool:
+    """Whether the next questions get their own answers."""
+    kind = (PATH, VALID)
+    body = drawer.draw(_order(valid=1, invalid=0)).bodies[kind][0]
+    told = drawer.read("chat", [(kind, body, _sent(body, 418)), (kind, body, _sent(body, 418))])
+    return [what.first is not None for what in told] == [True, True]
+
+
+def test_an_answer_that_cannot_be_looked_at_ends_the_shrinking_and_it_serves_on(
+    drawer: DrawerProcess,
+) -> None:
+    kind, seen = _shown(drawer)
+    pid = drawer.pid
+    tried: list[bytes] = []
+
+    def send(body: bytes) -> Sent:
+        tried.append(body)
+        return Sent(cast("Answer", None))
+
+    with pytest.raises(HarnessError, match="requests could not be drawn: AttributeError"):
+        drawer.shrink("chat", kind, seen, send, lambda _: None)
+    assert len(tried) == 1
+    assert _in_step(drawer)
+    assert drawer.pid == pid
+
+
+@pytest.mark.parametrize("which", ["send", "tell"])
+def test_what_breaks_on_our_side_of_the_shrinking_is_raised_and_it_serves_on(
+    drawer: DrawerProcess, which: str
+) -> None:
+    kind, seen = _shown(drawer)
+    pid = drawer.pid
+    sent: list[bytes] = []
+
+    def send(body: bytes) -> Sent:
+        sent.append(body)
+        if which == "send":
+            raise ZeroDivisionError(which)
+        return _sent(body, 500)
+
+    def tell(_: Told) -> None:
+        raise ZeroDivisionError(which)
+
+    with pytest.raises(ZeroDivisionError, match=which):
+        drawer.shrink("chat", kind, seen, send, tell)
+    assert len(sent) == 1, "nothing is sent after that"
+    assert _in_step(drawer)
+    assert drawer.pid == pid
+
+
+class _Unknown:
+    """Cannot be read at the other end, where there is no such module."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, ("weighbridge.nowhere",)
+
+
+def test_a_message_that_cannot_be_read_ends_it_in_one_sentence(drawer: DrawerProcess) -> None:
+    drawer.draw(_order(valid=1, invalid=0))
+    asked: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            drawer.read("chat", cast("Any", [_Unknown()]))
+        except HarnessError as error:
+            asked.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert [str(error).partition(", ")[2] for error in asked] == [
+        "ModuleNotFoundError: No module named 'weighbridge.nowhere'"
+    ]
+    assert str(asked[0]).startswith("the process that draws requests died: exit code 1, ")
 
 
 def test_its_death_is_one_sentence(drawer: DrawerProcess) -> None:

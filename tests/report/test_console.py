@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,22 @@ def test_every_line_but_a_command_fits(width: int, document: dict[str, Any]) -> 
     assert max(len(line) for line in lines if not line.lstrip().startswith(kept_whole)) <= width
 
 
-@pytest.mark.parametrize(("place", "target"), [(EMBEDDED_PLACE, ""), ("http://gateway", " --target FILE")])
-def test_a_history_is_repeated_by_the_command_that_replays_it(place: str, target: str) -> None:
+def _summary(document: dict[str, Any], commands: bool) -> Iterator[str]:
+    return summary_lines(document, Path("my runs/x/report.json"), allow_commands=commands)
+
+
+@pytest.mark.parametrize(
+    ("place", "commands", "target"),
+    [
+        (EMBEDDED_PLACE, False, ""),
+        ("http://gateway", False, " --target FILE"),
+        ("http://gateway", True, " --target FILE --allow-commands"),
+    ],
+)
+def test_a_history_is_repeated_by_the_command_that_replays_it(
+    place: str, commands: bool, target: str
+) -> None:
     findings = {"FUZZ-CHAT-03": broken("c1", "the books agree", "charged twice")}
     document = a_document(a_run()[0], findings, profiles=("reapi-chat",), place=place)
-    lines = [line.strip() for line in summary_lines(document, Path("my runs/x/report.json"))]
+    lines = [line.strip() for line in _summary(document, commands)]
     assert f"repeat    weighbridge replay FUZZ-CHAT-03 --in 'my runs/x'{target}" in lines

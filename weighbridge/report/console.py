@@ -122,14 +122,14 @@ def _finding(row: Mapping[str, Any], mark: str, width: int, again: str = "") -> 
         yield f"      {'evidence':<9} {', '.join(refs[:3])}{more}"
 
 
-def _again(document: Mapping[str, Any], row: Mapping[str, Any], path: Path | None) -> str:
+def _again(document: Mapping[str, Any], row: Mapping[str, Any], path: Path | None, flags: str) -> str:
     """The command that repeats a finding about a history, of which a single call would repeat nothing."""
     # Not at the top: what judges histories need not be there while a run begins.
     from weighbridge.history import BOOKS
 
     if path is None or row["id"] not in BOOKS or row["verdict"] == "harness_error":
         return ""
-    target = "" if document["target"]["place"] == EMBEDDED_PLACE else " --target FILE"
+    target = "" if document["target"]["place"] == EMBEDDED_PLACE else f" --target FILE{flags}"
     return f"weighbridge replay {row['id']} --in {shlex.quote(str(path.parent))}{target}"
 
 
@@ -243,6 +243,7 @@ def summary_lines(
     width: int = WIDTH,
     *,
     seconds: float | None = None,
+    allow_commands: bool = False,
 ) -> Iterator[str]:
     """The result of a run as plain lines, failures first, claims last.
 
@@ -251,9 +252,11 @@ def summary_lines(
         path: where it was written.
         width: columns to keep within; a command to paste is never broken.
         seconds: how long the whole command took; the report knows of the time until it was made.
+        allow_commands: command hooks might run, and a command to paste shall let them too.
     """
     took = document["run"]["duration_s"] if seconds is None else seconds
-    for line in _lines(document, path, width, took):
+    flags = " --allow-commands" if allow_commands else ""
+    for line in _lines(document, path, width, took, flags):
         yield from _folded(line.translate(_CONTROLS), width)
 
 
@@ -269,7 +272,9 @@ def _folded(line: str, width: int) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _lines(document: Mapping[str, Any], path: Path | None, width: int, seconds: float) -> Iterator[str]:
+def _lines(
+    document: Mapping[str, Any], path: Path | None, width: int, seconds: float, flags: str
+) -> Iterator[str]:
     rows = document["requirements"]
     known = known_findings(document)
     if "baseline" in document:
@@ -278,7 +283,7 @@ def _lines(document: Mapping[str, Any], path: Path | None, width: int, seconds: 
         for row in rows:
             if row["verdict"] == verdict and row["id"] not in known:
                 yield ""
-                yield from _finding(row, mark, width, _again(document, row, path))
+                yield from _finding(row, mark, width, _again(document, row, path, flags))
     for row in rows:
         if row["id"] in known:
             yield f"KNOWN {row['id']}  {row['title']}  ({known[row['id']]})"
