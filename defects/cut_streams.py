@@ -5,7 +5,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from aiohttp import web
 
@@ -14,6 +14,7 @@ from reference_gateway import Components
 from reference_gateway import usage as wire_usage
 from reference_gateway.accounts import Workspace
 from reference_gateway.aimlapi.replies import AimlapiStream
+from reference_gateway.calls import CallPlan, CallService
 from reference_gateway.errors import ErrorRenderer
 from reference_gateway.failures import Failure, Kind
 from reference_gateway.jsonwire import JsonObject, encode
@@ -199,6 +200,47 @@ class PassesLateCutsOn(StreamRelay):
         return await sink.finish()
 
 
+class ServesToTheEnd(CallService):
+    """Goes on with a stream whose client has left."""
+
+    def __init__(self, *parts: Any, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self._going: set[asyncio.Task[web.StreamResponse]] = set()
+
+    async def serve(self, request: web.Request, plan: CallPlan) -> web.StreamResponse:
+        if not plan.stream:
+            return await super().serve(request, plan)
+        task = asyncio.create_task(super().serve(request, plan))
+        self._going.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[web.StreamResponse]) -> None:
+        self._going.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits is told of it; where nobody does, nobody is
+
+
+class ReadsToTheEnd(StreamRelay):
+    """Reads its provider to the end whoever has left by then, and gives the hold back only there."""
+
+    async def emit(self, sink: EventSink, data: bytes) -> None:
+        if sink.outcome == LEFT:
+            return
+        try:
+            await super().emit(sink, data)
+        except ConnectionResetError:
+            sink.outcome = LEFT
+
+    async def on_complete(
+        self, translator: StreamTranslator, payment: Payment, sink: EventSink
+    ) -> web.StreamResponse:
+        if sink.outcome == LEFT:
+            await payment.release()
+            return sink.response
+        return await super().on_complete(translator, payment, sink)
+
+
 DEFECTS = (
     Defect(
         "message-told-break-charged",
@@ -265,5 +307,10 @@ VARIANTS = (
         "late-cut-passed-on",
         "A message that the provider cut behind message_delta ends there, and is charged",
         lambda: Components(relay=PassesLateCutsOn),
+    ),
+    Variant(
+        "provider-read-to-the-end",
+        "A provider whose caller has left is read to its end, and the hold given back there",
+        lambda: Components(calls=ServesToTheEnd, relay=ReadsToTheEnd),
     ),
 )

@@ -156,7 +156,8 @@ class Purse(Workbench):
             settled: wait for the effect of earlier calls first, as with `after`.
             expect: wait (bounded by the declared settle time) until this holds; without it the whole
                 settle time passes, since an effect that must not come can come late.
-            within: seconds that what is expected may take, where that is longer than the settle time.
+            within: seconds behind the settle time that what is expected may take; the settle time passes in any
+                case then, since what is seen at first need not last.
         """
         names = (who.surface, "chat") if who.surface == "messages" else (who.surface,)
         name = next((n for n in names if n in self.target.balance), None)
@@ -166,7 +167,7 @@ class Purse(Workbench):
         source = self.target.balance[name]
         clock = asyncio.get_running_loop().time
         began = clock()
-        settle = max(source.settle, within) if after is not None or settled else 0.0
+        settle = source.settle if after is not None or settled else 0.0
         while True:
             # A balance that is read from the API under test counts toward the user's limit like any call.
             own = any(source.hook.url.startswith(surface.url) for surface in self.target.surfaces.values())
@@ -175,7 +176,8 @@ class Purse(Workbench):
             raw = answer.get("json", answer["*"])
             amount = int(raw) if source.unit == "credits" else pico_from_usd(raw)
             waited = clock() - began
-            if waited >= settle or (expect is not None and expect(amount)):
+            early = not within or waited >= settle
+            if waited >= settle + within or (early and expect is not None and expect(amount)):
                 break
             await asyncio.sleep(tolerances.POLL_INTERVAL_S)
         self.readings.append(

@@ -19,6 +19,9 @@ UPSTREAM_SETTLE_S = 2.0
 #: Two seconds allow for one lost packet and a busy machine.
 CLIENT_LEFT_S = 2.0
 
+#: A busy gateway has passed a call on by then; whoever leaves later leaves a call that is under way.
+PASSED_ON_S = 0.5
+
 #: A charge for a stream that was left is booked once the target has noticed; on one machine that takes milliseconds.
 LEAVING_NOTICED_S = 0.2
 

@@ -205,7 +205,7 @@ def test_a_wire_that_breaks_early_uses_the_status(
     judge: Judge, aimlapi_upstream_failures: Observation
 ) -> None:
     """The same where the provider's connection broke, or brought its headers and nothing more."""
-    names = ("upstream-reset", "cut-after-headers")
+    names = ("upstream-reset-streamed", "cut-after-headers")
     judge.settle(*cut_streams.over_stages(aimlapi_upstream_failures, names, errors.no_success))
 
 

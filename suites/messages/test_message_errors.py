@@ -92,7 +92,7 @@ def test_a_wire_that_breaks_early_uses_the_status(
     judge: Judge, message_upstream_failures: Observation
 ) -> None:
     """The same where the provider's connection broke, or brought its headers and nothing more."""
-    names = ("upstream-reset", "cut-after-headers")
+    names = ("upstream-reset-streamed", "cut-after-headers")
     rule = message_errors.fails_before_stream
     judge.settle(*cut_streams.over_stages(message_upstream_failures, names, rule))
 

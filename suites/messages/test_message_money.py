@@ -90,6 +90,7 @@ def test_a_whole_answer_is_charged_whoever_hangs_up_behind_it(
 ) -> None:
     """SDKs hang up at message_stop; the counters were told, and the bill follows from them."""
     judge.settle(
+        *cut_streams.some_whole(message_pacing, *AT_THE_END),
         *cut_streams.charged_as_it_ended(message_pacing, judge.facts, *AT_THE_END),
         *cut_streams.charged_as_it_ended(message_upstream_failures, judge.facts, "cut-before-end"),
     )

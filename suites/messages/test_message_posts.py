@@ -74,7 +74,8 @@ def test_leaving_early_stops_the_provider(judge: Judge, message_pacing: Observat
 @requirement("PRAC-03", surface="messages", widens=True)
 def test_nothing_is_retried_at_any_stage(judge: Judge, message_pacing: Observation) -> None:
     """There is nobody left to answer."""
-    judge.settle(*cut_streams.over_stages(message_pacing, STAGES, posts.none_after_leaving))
+    found = cut_streams.over_stages(message_pacing, STAGES, posts.none_after_leaving)
+    judge.settle(*posts.if_somebody_left(found))
 
 
 @requirement("PRAC-16", surface="messages")

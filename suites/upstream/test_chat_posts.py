@@ -90,7 +90,7 @@ def test_leaving_stops_the_provider(judge: Judge, chat_left: Observation) -> Non
 @requirement("PRAC-03", surface="chat")
 def test_nothing_is_retried_after_the_client_left(judge: Judge, chat_left: Observation) -> None:
     """There is nobody left to answer."""
-    judge.settle(*over(chat_left, STAGES, posts.none_after_leaving))
+    judge.settle(*posts.if_somebody_left(over(chat_left, STAGES, posts.none_after_leaving)))
 
 
 @requirement("PRAC-13", surface="chat")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.checks.chat_evidence import GOOD, MODEL, TEXT, call, post, reading, stream
+from tests.checks.chat_evidence import GOOD, MODEL, ROLE, TEXT, call, post, reading, stream
 from weighbridge.bait import UNKNOWN_KEY, UPSTREAM_SECRET
 from weighbridge.checks import (
     errors,
@@ -21,7 +21,7 @@ from weighbridge.checks import (
 from weighbridge.evidence import Call, Ending, Observation, RunFacts
 from weighbridge.scenario import Scenario
 from weighbridge.suite import Rule
-from weighbridge.verdict import Finding, Outcome
+from weighbridge.verdict import Finding, Outcome, roll_up
 
 SCRIPT = Scenario(text=TEXT, prompt_tokens=12, completion_tokens=9)
 
@@ -233,7 +233,28 @@ def test_a_client_that_left_early_is_no_lost_call_and_a_second_post_is_a_retry()
     assert posts.none_after_leaving(replace(early, upstream=(post(), post(seq=2)))).outcome is Outcome.BROKEN
     begun = call("", upstream=(), ending=Ending.LEFT, scenario=script)
     begun = replace(begun, exchange=replace(begun.exchange, head_at=0.01))
-    assert posts.none_after_leaving(begun).outcome is Outcome.BROKEN
+    assert posts.none_after_leaving(begun).outcome is Outcome.NOT_VERIFIED
+    assert posts.none_after_leaving(call("", ending=Ending.LEFT)).missing == "upstream"
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        (call({"error": {}}, status=429, upstream=()), Outcome.NOT_VERIFIED),
+        (call({"error": {}}, status=500, upstream=(post(),)), Outcome.NOT_VERIFIED),
+        (call(ROLE, streamed=True, upstream=(post(),)), Outcome.NOT_VERIFIED),
+        (call(GOOD, streamed=True, upstream=(post(),)), Outcome.NOT_APPLICABLE),
+    ],
+    ids=["refused", "failed", "broken-off", "over-before-it-could-be-left"],
+)
+def test_a_call_that_nobody_left_says_nothing_about_retries_after_leaving(
+    seen: Call, outcome: Outcome
+) -> None:
+    found = posts.none_after_leaving(seen)
+    assert found.outcome is outcome
+    assert roll_up(posts.if_somebody_left([found])).outcome is Outcome.NOT_VERIFIED
+    left = posts.none_after_leaving(call("", ending=Ending.LEFT, upstream=(post(),)))
+    assert posts.if_somebody_left([found, left]) == [found, left]
 
 
 def test_a_refused_call_must_reach_nobody() -> None:
@@ -280,9 +301,17 @@ def test_turns_must_arrive_in_order_whatever_their_form() -> None:
 
 
 def test_a_provider_that_is_kept_working_is_caught() -> None:
-    left = call("data: x\n\n", ending=Ending.LEFT, upstream=(post(ending="caller_left"),))
+    def left_at(seconds: float | None) -> Call:
+        moment = None if seconds is None else post().arrived_ns + int(seconds * 1e9)
+        gone = replace(post(ending="caller_left"), caller_left_ns=moment)
+        left = call("data: x\n\n", ending=Ending.LEFT, upstream=(gone,))
+        return replace(left, exchange=replace(left.exchange, ended_at=0.4))
+
     kept = call("data: x\n\n", ending=Ending.LEFT, upstream=(post(ending="complete"),))
-    assert posts.upstream_stopped(left).outcome is Outcome.MET
+    assert posts.upstream_stopped(left_at(0.5)).outcome is Outcome.MET
+    assert posts.upstream_stopped(left_at(2.3)).outcome is Outcome.MET
+    assert posts.upstream_stopped(left_at(2.5)).outcome is Outcome.BROKEN
+    assert posts.upstream_stopped(left_at(None)).outcome is Outcome.NOT_VERIFIED
     assert posts.upstream_stopped(kept).outcome is Outcome.BROKEN
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from tests.checks import chat_evidence
 from tests.checks.chat_evidence import DONE, FINISH, FIRST, GOOD, ROLE
+from tests.checks.message_evidence import post
 from weighbridge.checks import cut_streams
 from weighbridge.checks.books import State, state_of
-from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
+from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts, UpstreamCall
 from weighbridge.scenario import Scenario
-from weighbridge.verdict import Finding, Outcome
+from weighbridge.verdict import Finding, Outcome, roll_up
 
 MODEL = "claude-opus-4-8"
 FACTS = RunFacts(rates={MODEL: {"input": 5, "output": 25}, chat_evidence.MODEL: {"input": 5, "output": 25}})
@@ -67,6 +68,14 @@ ENDINGS: dict[str, tuple[Call, State]] = {
         State.ERROR,
     ),
     "a message that just ends in its text": (seen("messages", START + PIECE), State.ERROR),
+    "a message left before the blank line behind its stop": (
+        seen("messages", START + PIECE + DELTA + STOP.removesuffix("\n"), Ending.LEFT),
+        State.INDETERMINATE,
+    ),
+    "a chat left before the blank line behind its end": (
+        seen("chat", GOOD.removesuffix("\n"), Ending.LEFT),
+        State.INDETERMINATE,
+    ),
     "a call that failed before its stream": (seen("messages", "", status=500), State.ERROR),
     "a chat whose reader hung up at the end": (seen("chat", GOOD, Ending.LEFT), State.OK),
     "a chat left behind its finish": (
@@ -133,6 +142,50 @@ def test_a_record_without_the_stages_says_so_and_passes_nothing() -> None:
     assert (finding.outcome, finding.inside_scope) == (Outcome.NOT_VERIFIED, False)
     (finding,) = cut_streams.over_stages(older, (STAGE,), lambda _: finding)
     assert finding.missing == "a record of these stages"
+
+
+def test_no_stage_stands_for_another_that_is_not_recorded() -> None:
+    seen_one = Observation("p", calls=(WHOLE,))
+    met = Finding(Outcome.MET)
+    found = cut_streams.over_stages(seen_one, (STAGE, "left"), lambda _: met)
+    assert found[0] is met
+    assert [item.missing for item in found[1:]] == ["a record of these stages"]
+    assert roll_up(found).outcome is Outcome.NOT_VERIFIED
+
+
+@pytest.mark.parametrize(
+    ("upstream", "gone", "outcome"),
+    [
+        (None, 0, Outcome.MET),
+        ((post(),), 0, Outcome.MET),
+        ((post(status=None),), 0, Outcome.MET),
+        ((), 0, Outcome.NOT_VERIFIED),
+        ((post(status=429),), 0, Outcome.NOT_VERIFIED),
+        ((), PRICE, Outcome.BROKEN),
+        ((post(status=429),), PRICE, Outcome.BROKEN),
+    ],
+    ids=[
+        "unseen",
+        "begun",
+        "waiting",
+        "refused-here",
+        "refused-there",
+        "refused-here-charged",
+        "refused-there-charged",
+    ],
+)
+def test_that_a_call_no_provider_began_to_answer_is_free_proves_nothing(
+    upstream: tuple[UpstreamCall, ...] | None, gone: int, outcome: Outcome
+) -> None:
+    refused = replace(seen("messages", "", status=429), upstream=upstream)
+    assert judged(refused, gone, at_most=True).outcome is outcome
+
+
+def test_what_a_whole_answer_costs_is_not_told_by_streams_that_nobody_held_to_the_end() -> None:
+    half, whole = Observation("p", calls=(HALF,)), Observation("p", calls=(HALF, WHOLE))
+    assert cut_streams.some_whole(whole, STAGE) == []
+    (finding,) = cut_streams.some_whole(half, STAGE)
+    assert (finding.outcome, finding.inside_scope) == (Outcome.NOT_VERIFIED, True)
 
 
 def test_a_stage_that_could_not_be_reached_is_told() -> None:

@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from weighbridge.checks.books import discrepancies, operations, summary
+from weighbridge.checks.books import Operation, State, discrepancies, operations, state_of, summary
 from weighbridge.checks.charges import Case, cases, unseen_charge
-from weighbridge.checks.failure_billing import unbegun
-from weighbridge.checks.findings import needs, outcome_of, over
+from weighbridge.checks.failure_billing import if_begun
+from weighbridge.checks.findings import needs, outcome_of, over, unjudged
 from weighbridge.checks.rounding import allowance
 from weighbridge.evidence import Call, Observation, RunFacts
 from weighbridge.money import usd
 from weighbridge.verdict import Finding, Outcome
 
 
-def recorded(observation: Observation, names: Iterable[str]) -> list[str]:
-    """Those stages that the observation tells of; a record of an earlier weighbridge lacks some."""
+def unrecorded(observation: Observation, name: str) -> Finding | None:
+    """Why a stage cannot be judged of which the observation does not tell at all; no other stage stands for it."""
     told = {name for name, _ in observation.missing} | set(observation.contaminated)
-    return [name for name in names if name in told or "*" in told or observation.where(name)]
+    if name in told or "*" in told or observation.where(name):
+        return None
+    return needs("a record of these stages")
 
 
 def over_stages(
     observation: Observation, names: Iterable[str], rule: Callable[[Call], Finding]
 ) -> list[Finding]:
-    """One finding for each call of the stages that were observed."""
-    return over(observation, recorded(observation, names), rule) or [needs("a record of these stages")]
+    """One finding for each call of the stages, and one for each stage that is not told of."""
+    found: list[Finding] = []
+    for name in names:
+        absent = unrecorded(observation, name)
+        found += over(observation, (name,), rule) if absent is None else [absent]
+    return found
 
 
 def charged_as_it_ended(
@@ -43,13 +49,25 @@ def charged_as_it_ended(
         at_most: what is too little is another row's matter.
     """
     found: list[Finding] = []
-    for name in recorded(observation, names):
+    for name in names:
+        absent = unrecorded(observation, name)
+        if absent is not None:
+            found.append(absent)
+            continue
         open_cases = cases(observation, name)
         if isinstance(open_cases, Finding):
             found.append(open_cases)
             continue
         found += [_as_it_ended(case, observation, facts, name, at_most=at_most) for case in open_cases]
-    return found or [needs("a record of these stages")]
+    return found
+
+
+def some_whole(observation: Observation, *names: str) -> list[Finding]:
+    """Not verified where none of these calls brought a whole answer, so that no charge was due; else nothing."""
+    calls = observation.where(*names)
+    if not calls or any(state_of(call) is State.OK for call in calls):
+        return []
+    return [unjudged(calls[-1], f"no client held a whole answer: {outcome_of(calls[-1])}")]
 
 
 def _as_it_ended(
@@ -58,9 +76,19 @@ def _as_it_ended(
     history = operations(case.calls, facts)
     if isinstance(history, Finding):
         return history
-    blocked = unbegun(case) or unseen_charge(case, sum(item.price for item in history), facts)
-    if blocked is not None:
-        return blocked
+    unseen = unseen_charge(case, sum(item.price for item in history), facts)
+    return unseen or if_begun(case, _within(case, history, observation, facts, name, at_most=at_most))
+
+
+def _within(
+    case: Case,
+    history: list[Operation],
+    observation: Observation,
+    facts: RunFacts,
+    name: str,
+    *,
+    at_most: bool,
+) -> Finding:
     label = f"{name}/{case.calls[0].role}"
     readings = [item for item in observation.readings if item.situation == label]
     wrong = discrepancies(history, readings, resolution=allowance(facts, case.surface))

@@ -34,14 +34,18 @@ def has_stop_reason(call: Call) -> bool:
 
 
 def has_whole_stream(call: Call) -> bool:
-    """Whether a stream came to its end mark without an error, whoever hung up behind it."""
+    """Whether a stream came to its end mark without an error, whoever hung up behind it.
+
+    An end mark without the blank line behind it was not dispatched: its reader never saw it.
+    """
     status = call.exchange.status
     if not call.streamed or status is None or not 200 <= status < 300:
         return False
     if call.surface == "messages":
         message = message_events.read(call)
-        return bool(message.of("message_stop")) and not message.errors
+        return any(event.complete for event in message.of("message_stop")) and not message.errors
     stream = transcripts.read(call)
     if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.events):
         return False
-    return bool(stream.dones and stream.finishes) and not stream.errors
+    ended = any(event.complete for event in stream.dones)
+    return ended and bool(stream.finishes) and not stream.errors

@@ -151,14 +151,20 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
     ]
 
 
-def unbegun(case: Case) -> Finding | None:
-    """Nothing was there to be charged: no provider began to answer, so that no charge proves nothing."""
+def if_begun(case: Case, found: Finding) -> Finding:
+    """What was found; where no provider began to answer, a charge in order proves nothing, and is not verified."""
+    if found.outcome is not Outcome.MET or any(call.upstream is None for call in case.calls):
+        return found
     statuses = [post.status for call in case.calls for post in call.upstream or () if post.is_model_call]
-    if not statuses or any(status is None or status < 400 for status in statuses):
-        return None
+    if any(status is None or status < 400 for status in statuses):
+        return found
+    if statuses:
+        told = f"the provider refused the call with {statuses[0]}"
+    else:
+        told = f"the call reached no provider: {outcome_of(case.calls[-1])}"
     return Finding(
         Outcome.NOT_VERIFIED,
-        observed=f"the provider refused the call with {statuses[0]} ({case.label})",
+        observed=f"{told} ({case.label})",
         evidence=case.evidence,
         inside_scope=True,
     )
@@ -166,18 +172,14 @@ def unbegun(case: Case) -> Finding | None:
 
 def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> list[Finding]:
     """A client that left is charged between nothing and the whole price, once."""
-    found = cases(observation, name)
-    if isinstance(found, Finding):
-        return [found]
+    open_cases = cases(observation, name)
+    if isinstance(open_cases, Finding):
+        return [open_cases]
     findings = []
-    for case in found:
-        refused = unbegun(case)
-        if refused is not None:
-            findings.append(refused)
-            continue
+    for case in open_cases:
         expected = expected_price(case, facts)
         step = allowance(facts, case.surface)
-        findings.append(
+        found = (
             expected
             if isinstance(expected, Finding)
             else unseen_charge(case, expected, facts)
@@ -188,4 +190,5 @@ def at_most_the_price(observation: Observation, facts: RunFacts, name: str) -> l
                 f"{usd(case.charged)} charged",
             )
         )
+        findings.append(if_begun(case, found))
     return findings

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from weighbridge import tolerances
+from weighbridge.checks.endings import failed
 from weighbridge.checks.findings import (
     broken,
     excerpt,
@@ -55,9 +56,25 @@ def exactly(count: int) -> Rule:
 
 def none_after_leaving(call: Call) -> Finding:
     """A client that left caused one POST; none where it left before the target had asked its provider."""
-    if call.posts == 0 and call.exchange.ending is Ending.LEFT and call.exchange.head_at is None:
-        return not_applicable("the client left before the call had reached the provider")
+    if call.posts is None:
+        return needs("upstream")
+    if call.exchange.ending is not Ending.LEFT:
+        if not failed(call):
+            return not_applicable("the answer was over before its client could leave")
+        return unjudged(call, f"the client never left: {outcome_of(call)}")
+    if call.posts == 0:
+        if call.exchange.head_at is None:
+            return not_applicable("the client left before the call had reached the provider")
+        return unjudged(call, f"the call reached no provider: {outcome_of(call)}")
     return exactly(1)(call)
+
+
+def if_somebody_left(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings about clients that leave; where none of them could be judged, that is no reason to pass."""
+    if any(finding.outcome is not Outcome.NOT_APPLICABLE for finding in findings):
+        return list(findings)
+    told = "no client could leave a call that was under way"
+    return [*findings, Finding(Outcome.NOT_VERIFIED, observed=told, inside_scope=True)]
 
 
 def one_if_served(call: Call) -> Finding:
@@ -271,7 +288,12 @@ def upstream_stopped(call: Call) -> Finding:
     post = posts[0]
     required = f"the upstream call ends within {tolerances.CLIENT_LEFT_S:g} s after the client left"
     if post.ending == "caller_left":
-        return met(call, required, f"the provider was left after {post.events_sent} events")
+        if post.caller_left_ns is None:
+            return unjudged(call, "when the provider was left is not recorded")
+        # The POST came behind the call, so this is the least that it can have been.
+        later = (post.caller_left_ns - post.arrived_ns) / 1e9 - call.exchange.ended_at
+        told = f"the provider was left after {post.events_sent} events, at least {max(later, 0.0):.1f} s behind the client"
+        return holds(call, later <= tolerances.CLIENT_LEFT_S, required, told)
     return broken(
         call, required, f"the provider was kept working ({post.ending}, {post.events_sent} events sent)"
     )

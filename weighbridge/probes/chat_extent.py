@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from weighbridge import tolerances
 from weighbridge.evidence import Call
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.chat_replies import TEXT
+from weighbridge.probes.leaving import ENDLESS, money_after_leaving
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 from weighbridge.wire import Leave
@@ -63,8 +65,8 @@ async def _continuation(lab: Lab, role: str, who: Principal) -> None:
 
 
 _LAST_WORD = "weighed-to-the-end"
-#: Long enough that no client sees its end by accident.
-_ENDLESS = Scenario(chunks=2000, gap_ms=20, prompt_tokens=80_000, completion_tokens=4_000)
+#: Of the last piece: a word may be cut where one piece ends and the next begins.
+_LAST_BYTES = b"-end"
 _WHOLE = Scenario(
     text=f"A word or two and then {_LAST_WORD}",
     chunks=4,
@@ -74,12 +76,12 @@ _WHOLE = Scenario(
 )
 #: Where a stream is when its client leaves it: situation -> (what the provider does, when the client hangs up).
 STAGES: dict[str, tuple[Scenario, Leave]] = {
-    # Late enough that a busy gateway has passed the call on, and long before the provider says anything.
-    "left-before-headers": (replace(_ENDLESS, ttft_ms=1000), Leave(after_s=0.4)),
-    "left-after-headers": (_ENDLESS, Leave(after_chunks=0)),
-    "left-after-first": (_ENDLESS, Leave(after_chunks=1)),
-    "left-midway": (_ENDLESS, Leave(after_chunks=3)),
-    "left-before-finish": (_WHOLE, Leave(at=_LAST_WORD.encode())),
+    # Long before the provider says anything.
+    "left-before-headers": (replace(ENDLESS, ttft_ms=1000), Leave(after_s=tolerances.PASSED_ON_S)),
+    "left-after-headers": (ENDLESS, Leave(after_chunks=0)),
+    "left-after-first": (ENDLESS, Leave(after_chunks=1)),
+    "left-midway": (ENDLESS, Leave(after_chunks=3)),
+    "left-before-finish": (_WHOLE, Leave(at=_LAST_BYTES)),
     "left-before-done": (_WHOLE, Leave(at=b'"stop"')),
 }
 
@@ -101,4 +103,4 @@ async def _leave(lab: Lab, role: str, situation: str) -> None:
         before = await lab.money(who, label, "before")
         call = await lab.chat(role, situation, who, scenario=script, stream=True, leave=leave)
         if before is not None:
-            await lab.money(who, label, "after", after=call)
+            await money_after_leaving(lab, who, label, before, call)

@@ -31,10 +31,11 @@ FAILURES: dict[str, tuple[Scenario, bool]] = {
     ),
     "upstream-429": (Scenario(fault="status", status=429), False),
     "upstream-401": (Scenario(fault="status", status=401, message=f"bad key {UPSTREAM_SECRET}"), False),
-    # Streamed, so that it is the first stage of the cuts below.
-    "upstream-reset": (Scenario(fault="reset_before_headers"), True),
+    "upstream-reset": (Scenario(fault="reset_before_headers"), False),
     "upstream-garbled": (Scenario(fault="bad_json"), False),
     "upstream-500-streamed": (Scenario(fault="status", status=500), True),
+    # The first stage of a cut.
+    "upstream-reset-streamed": (Scenario(fault="reset_before_headers"), True),
     "cut-after-headers": (replace(_COSTLY, fault="empty", after=None), True),
     # Behind message_start; a provider of the other dialect has sent nothing by then.
     "cut-stream": (replace(_COSTLY, fault="close", after=0), True),
@@ -45,8 +46,9 @@ FAILURES: dict[str, tuple[Scenario, bool]] = {
     "broken-stream": (replace(_COSTLY, fault="reset"), True),
 }
 
-#: Stages of a cut beside those that have rules of their own: before the first event, and behind message_delta.
-OTHER_STAGES = ("cut-after-headers", "cut-before-end")
+#: Stages of a cut beside those that have rules of their own: before the headers, before the first event, and behind
+#: message_delta.
+OTHER_STAGES = ("upstream-reset-streamed", "cut-after-headers", "cut-before-end")
 
 #: Native options that must reach the provider as sent, in groups that the format allows together.
 OPTIONS: dict[str, dict[str, Any]] = {
