@@ -154,7 +154,7 @@ def judge_rows(
                 findings[c.id] for c in existing if c.id in findings and not _beyond_reach(c, findings[c.id])
             ]
             if own:
-                finding = roll_up(counted or [result.finding for result in own])
+                finding = roll_up(counted or [result.finding for result in own], of="checks")
             elif existing:
                 finding = Finding(Outcome.NOT_VERIFIED, observed="left out of this run", missing="a full run")
             else:
@@ -170,7 +170,7 @@ def judge_rows(
             level = profile.levels[row_id]
             parts.append(ProfileVerdict(name, level, verdict_of(finding.outcome, level)))
         level = strongest_level(part.level for part in parts)
-        finding = roll_up([finding for _, finding in per_profile])
+        finding = roll_up([finding for _, finding in per_profile], of=None)
         results.append(
             RowResult(
                 row,

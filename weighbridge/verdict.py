@@ -119,10 +119,14 @@ _ROLL_UP = (
 )
 
 
-def roll_up(findings: Sequence[Finding]) -> Finding:
+def roll_up(findings: Sequence[Finding], of: str | None = "cases") -> Finding:
     """The finding that speaks for all: a violation first, and never a pass out of nothing.
 
     Evidence of all findings with the deciding outcome is joined, so that a report can show each case.
+
+    Args:
+        findings: what speaks.
+        of: what each finding is about, to say how many of them are violations; None to say nothing of it.
     """
     if not findings:
         return Finding(Outcome.NOT_VERIFIED, observed="no check ran", missing="a check")
@@ -132,8 +136,8 @@ def roll_up(findings: Sequence[Finding]) -> Finding:
             evidence = tuple(dict.fromkeys(ref for finding in same for ref in finding.evidence))
             first = next((finding for finding in same if finding.inside_scope), same[0])
             observed = first.observed
-            if outcome is Outcome.BROKEN and len(same) > 1:
-                observed = f"{observed} ({len(same)} of {len(findings)} cases)"
+            if of is not None and outcome is Outcome.BROKEN and len(same) > 1:
+                observed = f"{observed} ({len(same)} of {len(findings)} {of})"
             answered = tuple(sorted({status for finding in same for status in finding.answered}))
             return replace(first, evidence=evidence, observed=observed, answered=answered)
     raise AssertionError("every outcome has a rank")

@@ -59,6 +59,13 @@ def test_one_violation_speaks_for_all() -> None:
     assert finding.outcome is Outcome.BROKEN
 
 
+def test_how_many_violations_there_were_is_told_once_for_what_they_are() -> None:
+    two = [Finding(Outcome.BROKEN, observed="x"), Finding(Outcome.BROKEN, observed="y")]
+    assert roll_up(two).observed == "x (2 of 2 cases)"
+    assert roll_up([roll_up(two), Finding(Outcome.MET)], of="checks").observed == "x (2 of 2 cases)"
+    assert roll_up(two, of=None).observed == "x"
+
+
 def test_an_unverified_part_keeps_the_whole_from_passing() -> None:
     assert roll_up([Finding(Outcome.MET), Finding(Outcome.NOT_VERIFIED)]).outcome is Outcome.NOT_VERIFIED
 

@@ -110,6 +110,14 @@ def test_an_exchange_is_pretty_printed_with_the_offending_part_marked(
     expect(page.locator("#finding-CSTR-08 [data-stream=c2] svg")).to_have_count(1)
 
 
+def test_the_bodies_that_went_upstream_are_shown(opened: Opened, page_file: Path) -> None:
+    page = opened.open(page_file)
+    exchange = page.locator("#finding-CSTR-04 .exchange")
+    expect(exchange).to_contain_text("Upstream: 1 call")
+    expect(exchange.get_by_role("group", name="Upstream request body")).to_be_visible()
+    expect(exchange).not_to_contain_text("[object")
+
+
 def test_copy_buttons_copy_the_command(opened: Opened, page_file: Path, document: dict[str, Any]) -> None:
     page = opened.open(page_file)
     page.get_by_role("button", name="Copy the curl command of CSTR-04").click()

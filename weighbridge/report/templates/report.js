@@ -10,7 +10,7 @@
       if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
       else if (value !== undefined && value !== null && value !== false) node.setAttribute(name, value === true ? "" : String(value));
     }
-    node.append(...kids.flat().filter((kid) => kid !== null && kid !== undefined && kid !== false));
+    node.append(...kids.flat(Infinity).filter((kid) => kid !== null && kid !== undefined && kid !== false));
     return node;
   };
   const h = (tag, props, ...kids) => fill(document.createElement(tag), props, kids);
