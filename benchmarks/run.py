@@ -57,8 +57,12 @@ def machine() -> str:
     return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
+#: How a group is told to measure less.
+NARROWED = {"simulator": "--only", "load": "--streams"}
+
+
 def run_group(group: str, *, quick: bool, only: str = "") -> tuple[list[Row], str]:
-    """One group's rows, and why it failed, if it did; `only` narrows the simulator's measures."""
+    """One group's rows, and why it failed, if it did; `only` narrows what a group of `NARROWED` measures."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, str(ROOT / "benchmarks" / group / "run.py"), "--json", str(rows)]
@@ -67,7 +71,7 @@ def run_group(group: str, *, quick: bool, only: str = "") -> tuple[list[Row], st
             code = subprocess.run(  # noqa: S603 - our own programs
                 command
                 + (["--quick"] if quick else _WHOLE.get(group, []))
-                + (["--only", only] if only else []),
+                + ([NARROWED[group], only] if only else []),
                 cwd=ROOT,
                 timeout=_LIMIT_S,
                 check=False,
@@ -181,11 +185,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="short runs; the page says that they were")
     parser.add_argument("--group", action="append", choices=GROUPS, help="only this group (repeatable)")
     parser.add_argument(
-        "--only", default="", metavar="WORDS", help="only the simulator's measures with these words"
+        "--only",
+        default="",
+        metavar="WHAT",
+        help="only the simulator's measures with these words, or the load clients at these numbers of streams",
     )
     options = parser.parse_args()
-    if options.only and options.group != ["simulator"]:
-        parser.error("--only narrows the simulator's measures; say --group simulator with it")
+    if options.only and options.group not in ([name] for name in NARROWED):
+        parser.error(f"--only needs one --group beside it, {' or '.join(NARROWED)}")
     groups = options.group or list(GROUPS)
     rows, failures = [], {}
     for group in groups:
