@@ -130,7 +130,10 @@ def _sends_again(config: GatewayConfig) -> dict[str, Any]:
     class SendsIntentsAgain(TaskWorker):
         def begin(self, task: Task, request: JsonObject) -> None:
             kept.mkdir(exist_ok=True)
-            (kept / task.id).write_text(json.dumps(request))
+            # Whole or not at all: the process may be killed in the middle of this line.
+            part = kept / f"{task.id}.part"
+            part.write_text(json.dumps(request))
+            part.replace(kept / task.id)
             super().begin(task, request)
 
         async def resume(self, task: Task) -> None:

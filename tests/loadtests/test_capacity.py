@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from weighbridge.errors import UsageError
+from weighbridge.errors import ExitCode, UsageError
 from weighbridge.load.capacity import MAX_STEPS, PRECISION, Search, Step, finish, levels, parse_range
 
 
@@ -49,6 +49,17 @@ def test_a_level_that_is_always_too_high_is_no_capacity() -> None:
     assert search.found is None
     assert len(search.steps) == 1
     assert "already fails: too slow" in search.statement
+
+
+@pytest.mark.parametrize(
+    ("trusted", "code"), [(True, ExitCode.VIOLATION), (False, ExitCode.INVALID_MEASUREMENT)]
+)
+def test_only_a_trusted_client_accuses_at_the_lowest_level(trusted: bool, code: ExitCode) -> None:
+    search = searched(5, 100, lambda level: Step(level, met=False, trusted=trusted, why="late"))
+    assert search.found is None
+    assert search.failed is trusted
+    assert ("too much for the client" in search.statement) is not trusted
+    assert search.exit_codes == (code,)
 
 
 def test_a_client_at_its_limit_is_not_taken_for_the_target() -> None:

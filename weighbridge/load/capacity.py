@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from weighbridge.errors import UsageError
+from weighbridge.errors import ExitCode, UsageError
 
 #: The bracket around the answer is this narrow at the end, as a share of it.
 PRECISION = 0.1
@@ -39,21 +39,37 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A finished search; `found` is None where not even the lowest level met the gates."""
+    """A finished search; `found` is None where not even the lowest level was seen to meet the gates."""
 
     unit: str
     found: float | None
     steps: tuple[Step, ...]
 
     @property
+    def lowest(self) -> Step:
+        """The lowest level that was tried."""
+        return min(self.steps, key=lambda step: step.level)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the target failed at the lowest level already, as far as the client can be trusted there."""
+        return self.found is None and self.lowest.trusted
+
+    @property
+    def exit_codes(self) -> tuple[ExitCode, ...]:
+        """What the search adds to the exit code; one without trust at its lowest level measured nothing."""
+        if self.found is not None:
+            return ()
+        return (ExitCode.VIOLATION if self.failed else ExitCode.INVALID_MEASUREMENT,)
+
+    @property
     def statement(self) -> str:
         """One sentence for people."""
         broken = [step for step in self.steps if not step.met]
         if self.found is None:
-            low = min(self.steps, key=lambda step: step.level)
-            return (
-                f"capacity not found: {low.level:g} {self.unit}, the lowest level, already fails: {low.why}"
-            )
+            low = self.lowest
+            reason = "already fails" if low.trusted else "is already too much for the client"
+            return f"capacity not found: {low.level:g} {self.unit}, the lowest level, {reason}: {low.why}"
         above = [step for step in broken if step.level > self.found]
         if not above:
             return f"capacity at least {self.found:g} {self.unit}, the highest level asked for"

@@ -85,8 +85,10 @@ class LoadRun:
         """The strongest of what verdicts, gates, money and self-check say."""
         codes = [exit_code(self.judgement, require_claim=False)]
         missed = any(not result.met for result in self.gates) or not self.bill.ok
-        if missed or (self.search is not None and self.search.found is None):
+        if missed:
             codes.append(ExitCode.VIOLATION)
+        if self.search is not None:
+            codes += self.search.exit_codes
         if not self.trust.ok:
             codes.append(ExitCode.INVALID_MEASUREMENT)
         return strongest(codes)
