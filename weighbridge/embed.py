@@ -17,6 +17,7 @@ from typing import Any
 
 from mock_upstreams import Simulator, SimulatorConfig
 from reference_gateway import Components, Gateway, GatewayConfig, GatewayStartError, reapi_config
+from weighbridge import __version__
 from weighbridge.embedded_target import EMBEDDED_PROFILES, EMBEDDED_SHAPE, Pair, started
 from weighbridge.errors import HarnessError
 from weighbridge.evidence import Request
@@ -147,6 +148,7 @@ async def _pair(gateway: Gateway, simulator_url: str, operator_token: str) -> Pa
         gateway.operator_url, operator_token, {"workspace": "aimlapi", "balance_usd": _START_USD}
     )
     variables = {
+        "WB_VERSION": __version__,
         "WB_CHAT_URL": gateway.chat_url,
         "WB_MESSAGES_URL": gateway.messages_url,
         "WB_TASKS_URL": gateway.tasks_url,

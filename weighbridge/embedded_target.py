@@ -13,12 +13,14 @@ from typing import Any, cast
 
 import yaml
 
+from weighbridge import __version__
 from weighbridge.locate import folder
 from weighbridge.target import EMBEDDED_PLACE, Target
 from weighbridge.target_file import from_document
 
 FILE = folder("targets") / "embedded.yaml"
 _SHAPE_VARIABLES = {
+    "WB_VERSION": __version__,
     "WB_CHAT_URL": "http://127.0.0.1:1/v1",
     "WB_MESSAGES_URL": "http://127.0.0.1:1",
     "WB_TASKS_URL": "http://127.0.0.1:1/api/v1",

@@ -61,7 +61,7 @@ def child(command: Sequence[str], log: Path) -> Iterator[tuple[subprocess.Popen[
 @contextmanager
 def simulator(folder: Path) -> Iterator[str]:
     """The providers; the URL of their root."""
-    command = [sys.executable, "-m", "mock_upstreams", "--journal-capacity", "1000"]
+    command = [sys.executable, "-m", "mock_upstreams", "--port", "0", "--journal-capacity", "1000"]
     with child(command, folder / "simulator.log") as (_, line):
         yield line.split()[-1]
 
