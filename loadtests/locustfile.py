@@ -119,6 +119,7 @@ class Load:
         gc.freeze()
         gc.set_threshold(*RARELY)
         # In the web UI a test may follow a test.
+        self.recorder.fold()
         self.recorder.tally.take()
         if self.master is not None:
             self.master.begin()
@@ -128,6 +129,14 @@ class Load:
 
     def _stopping(self, **_: Any) -> None:
         self.recorder.end()
+        # locust asks each user by a greenlet of its own; for hundreds of them that is a pause without a read, and
+        # the streams that still run are measured. Users that were asked already it only waits for.
+        runner = self.environment.runner
+        if self.environment.stop_timeout and runner is not None:
+            for waiting in runner.user_greenlets:
+                user = waiting.args[0]
+                if isinstance(user, GatewayUser):
+                    user.finish()
 
     def _stopped(self, **_: Any) -> None:
         if self.worker is not None:

@@ -1,8 +1,8 @@
 """What one client process keeps: its counters, a bounded sample of whole calls, failed calls.
 
 Latencies count only for calls that began (or were due) after the warm-up; whether a call was whole counts always.
-The latencies of the running slice of time are kept apart and folded into the whole when the slice is over, so
-the timeline costs nothing while a stream is read. The hub watch notes how late the event loop comes round, which
+The latencies of a slice of time are kept apart and folded into the whole when somebody asks for figures, so the
+timeline costs nothing while a stream is read. The hub watch notes how late the event loop comes round, which
 bounds the error of every timestamp here.
 """
 
@@ -12,7 +12,7 @@ import base64
 import json
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ import gevent
 
 from loadtests.dialling import now
 from weighbridge.evidence import Ending, Headers
-from weighbridge.load.figures import LAG, ClientProcess, Failure, Tally, row_of
+from weighbridge.load.figures import LAG, ClientProcess, Failure, Slice, Tally, row_of
 from weighbridge.load.histogram import Histogram
 
 _TURN_S = 0.02
@@ -31,6 +31,8 @@ _TURN_NS = 20_000_000
 MOST_GAPS = 256
 #: A load without a known end keeps this many slices of time, the latest ones.
 MAX_SLICES = 360
+#: So many slices that are over may wait to be folded; a long load then folds one, a millisecond, for each new one.
+_MAX_WAITING = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Recorder:
         self._turned = 0
         self._number = 0
         self._chunks_told = 0
+        self._waiting: deque[tuple[Slice, Histogram]] = deque()
 
     # ---------------------------------------------------------------- the measured window
     def begin(self) -> None:
@@ -112,7 +115,7 @@ class Recorder:
         self._measure_from = self._began + int(self._warm_up * 1e9)
         self._timers.append(gevent.spawn_later(self._warm_up, self._open_window))
         turn = loop.timer(self._slice_s, self._slice_s)
-        turn.start(self.fold)
+        turn.start(self._next_slice)
         self._watches.append(turn)
 
     def _open_window(self) -> None:
@@ -129,7 +132,7 @@ class Recorder:
         self._turned = at
 
     def end(self) -> None:
-        """No call is started any more: the measured window closes."""
+        """No call is started any more: the measured window closes. Latencies are in the tally after `fold`."""
         for timer in self._timers:
             timer.kill(block=False)
         self._timers.clear()
@@ -137,7 +140,8 @@ class Recorder:
             watch.stop()
             watch.close()
         self._watches.clear()
-        self.fold()
+        # Streams that still run are measured: what can wait until they have ended waits.
+        self._next_slice()
         if self._window is not None:
             at, cpu, chunks, streams, tokens = self._window
             self._window = None
@@ -167,21 +171,33 @@ class Recorder:
             record(gap // 1000)
 
     def fold(self) -> None:
-        """Add the running slice of time to the whole, and begin the next one."""
+        """Add all slices of time to the whole, the running one as well, and begin the next one."""
+        self._next_slice()
+        while self._waiting:
+            self._fold(*self._waiting.popleft())
+
+    def _next_slice(self) -> None:
+        """The running slice of time is over. Its gaps wait, since to fold hundreds of cells is a pause without a read."""
         self.count_gaps()
         tally = self.tally
         if self.icl.count or self.ttft.count or self.chunks != self._chunks_told:
             part = tally.slice(self._number)
             part.counts["chunks"] += self.chunks - self._chunks_told
             self._chunks_told = self.chunks
-            for name, live, rows in (("icl", self.icl, part.icl), ("ttft", self.ttft, part.ttft)):
-                for cell, times in live.cells.items():
-                    rows[row_of(cell)] += times
-                tally.histograms[name].add(live)
+            # First tokens are few, and progress shows them.
+            _add_rows(part.ttft, self.ttft)
+            tally.histograms["ttft"].add(self.ttft)
+            self._waiting.append((part, self.icl))
             self.icl, self.ttft = Histogram(), Histogram()
         self._number = (now() - self._began) // (self._slice_s * 1_000_000_000)
+        if len(self._waiting) > _MAX_WAITING:
+            self._fold(*self._waiting.popleft())
         while len(tally.slices) > MAX_SLICES:
             del tally.slices[min(tally.slices)]
+
+    def _fold(self, part: Slice, icl: Histogram) -> None:
+        _add_rows(part.icl, icl)
+        self.tally.histograms["icl"].add(icl)
 
     def happened(self, name: str, times: int = 1) -> None:
         """Count something in the running slice of time."""
@@ -233,3 +249,8 @@ class Recorder:
         with path.open("w", encoding="utf-8") as file:
             for record in self.records:
                 file.write(record.line() + "\n")
+
+
+def _add_rows(rows: Counter[int], latencies: Histogram) -> None:
+    for cell, times in latencies.cells.items():
+        rows[row_of(cell)] += times

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import gevent
 from locust import LoadTestShape, User, constant, task
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING
 
 from loadtests.connection import Connection
 from loadtests.opening import Opening
@@ -51,6 +52,17 @@ class GatewayUser(User):
             self.connection.close()
             self.connection = None
 
+    def finish(self) -> None:
+        """End after the running call, if one runs."""
+        if self._state == LOCUST_STATE_RUNNING:
+            self.stop()
+
+    def stop(self, force: bool = False) -> bool:
+        """As locust's, but being asked a second time is no error."""
+        if not force and self._state == LOCUST_STATE_STOPPING:
+            return False
+        return bool(super().stop(force))
+
     @task
     def one_call(self) -> None:
         """One call, reported as one request."""
@@ -83,10 +95,10 @@ class ArrivalUser(User):
             lambda lane, outcome: report(self, lane, outcome),
         )
         try:
-            opening.keep(lambda: self._state != "running", plan.duration or None)
+            opening.keep(lambda: self._state != LOCUST_STATE_RUNNING, plan.duration or None)
         finally:
             opening.close(self.drain_s)
-        while self._state == "running":
+        while self._state == LOCUST_STATE_RUNNING:
             gevent.sleep(0.1)
 
 

@@ -83,6 +83,7 @@ class Client:
         if self.connection is not None:
             self.connection.close()
         self.recorder.end()
+        self.recorder.fold()
 
 
 def ask(port: int, **changes: Any) -> tuple[Outcome, Client]:

@@ -44,6 +44,7 @@ def kept(url: str, arrivals: Arrivals, seconds: float, *, close_s: float) -> Rec
     opening.keep(lambda: False, seconds)
     opening.close(close_s)
     recorder.end()
+    recorder.fold()
     return recorder
 
 

@@ -35,6 +35,7 @@ def call(lane: Lane) -> tuple[Outcome, Recorder]:
     if connection is not None:
         connection.close()
     recorder.end()
+    recorder.fold()
     return outcome, recorder
 
 
