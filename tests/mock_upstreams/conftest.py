@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import socket
+import struct
 import sys
 import threading
 import time
@@ -36,7 +37,10 @@ class SseEvent:
 
 @dataclass
 class Answer:
-    """What came back. `ended` is "complete" (framing finished), "fin", "rst" or "broken" (framing)."""
+    """What came back. `ended` is "complete" (framing finished), "fin", "rst" or "broken" (framing).
+
+    `segments` is how many pieces the kernel saw arrive: unlike `reads`, no starved reader makes one of two.
+    """
 
     raw: bytes = b""
     ended: str = "fin"
@@ -46,6 +50,7 @@ class Answer:
     chunks: list[bytes] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
     reads: list[bytes] = field(default_factory=list)
+    segments: int = 0
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -85,6 +90,16 @@ class Answer:
         return found
 
 
+def _segments_of(sock: socket.socket) -> int | None:
+    """How many segments with data came in on a connection; None where the system does not tell."""
+    if sys.platform != "linux":
+        return None
+    told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    # tcpi_data_segs_in of struct tcp_info, linux/tcp.h.
+    found: int = struct.unpack_from("I", told, 152)[0]
+    return found
+
+
 class _BrokenFramingError(Exception):
     """A chunk announces itself with a size that is no number."""
 
@@ -106,6 +121,7 @@ class _Reader:
             answer.ended = self._read_all()
         except _BrokenFramingError:
             answer.ended = "broken"
+        answer.segments = _segments_of(self._sock) or len(answer.reads)
         answer.raw = bytes(self._received)
         if answer.headers.get("transfer-encoding") == "chunked":
             answer.body = b"".join(answer.chunks)

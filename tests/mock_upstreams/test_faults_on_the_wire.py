@@ -310,10 +310,12 @@ def test_split_utf8_cuts_chunks_inside_characters(call: Call) -> None:
     assert answer.text() == text
 
 
-def test_split_utf8_unstreamed_arrives_in_several_reads_but_whole(call: Call) -> None:
-    answer = call(stream=False, text="a€b", fault="split_utf8")
-    assert any(data[0] & 0xC0 == 0x80 for data in answer.reads)
-    assert "a€b" in answer.body.decode()
+def test_split_utf8_unstreamed_arrives_in_several_pieces_but_whole(call: Call) -> None:
+    whole = call(stream=False, text="a€b🙂c")
+    answer = call(stream=False, text="a€b🙂c", fault="split_utf8")
+    # Each piece ends within a character; how many of them one read finds depends on the reader's luck.
+    assert answer.segments >= whole.segments + 2
+    assert "a€b🙂c" in answer.body.decode()
 
 
 @pytest.mark.parametrize("fault", ["end_early", "no_done", "double_done", "crlf", "error_event"])
