@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -193,15 +193,29 @@ def _seen(lab: Lab, error: str | None = None) -> Observation:
 def join(
     observation: Observation, seen: dict[str, tuple[UpstreamCall, ...]], unwired: Iterable[str]
 ) -> Observation:
-    """The observation with the upstream side of each call. A call to an unwired model keeps none."""
+    """The observation with the upstream side of each call.
+
+    A call to an unwired model keeps none, and no scenario either: nobody who answered it had heard of that.
+    """
     dark = set(unwired)
     return replace(
         observation,
         calls=tuple(
-            call if call.model in dark else replace(call, upstream=seen.get(call.id, ()))
+            replace(call, scenario=None)
+            if call.model in dark
+            else replace(call, upstream=seen.get(call.id, ()))
             for call in observation.calls
         ),
     )
+
+
+def never_seen(calls: Iterable[Call], seen: Mapping[str, tuple[UpstreamCall, ...]]) -> tuple[str, ...]:
+    """Models whose calls were served, and none of which reached the simulator; preflight asks one model of a family."""
+    served = [
+        call for call in calls if call.model and call.exchange.ok and call.exchange.request.method == "POST"
+    ]
+    reached = {call.model for call in served if any(one.is_model_call for one in seen.get(call.id, ()))}
+    return tuple(dict.fromkeys(call.model for call in served if call.model and call.model not in reached))
 
 
 async def gather(
@@ -244,7 +258,7 @@ async def gather(
 
     async with watched(beside, shared):
         truncated = await run_probes(shared, wanted, observations, report)
-    preflight_calls = first.calls
+    preflight_calls, unwired = first.calls, first.unwired
     if shared.control is not None:
         report(len(observations), len(wanted), "joining the upstream side")
         calls = [call for observation in observations.values() for call in observation.calls]
@@ -257,7 +271,8 @@ async def gather(
             truncated = truncated or shared.secrets.text(str(error))
             observations = {name: item.cut_short() for name, item in observations.items()}
         else:
-            observations = {name: join(item, seen, first.unwired) for name, item in observations.items()}
+            unwired = tuple(dict.fromkeys((*unwired, *never_seen([*first.calls, *calls], seen))))
+            observations = {name: join(item, seen, unwired) for name, item in observations.items()}
             preflight_calls = tuple(replace(call, upstream=seen.get(call.id, ())) for call in first.calls)
     observations = {name: held_up(item, shared) for name, item in observations.items()}
     tasks = made_tasks(call for item in observations.values() for call in item.calls)
@@ -265,7 +280,7 @@ async def gather(
         facts=shared.facts,
         observations=observations,
         preflight=preflight_calls,
-        unwired=first.unwired,
+        unwired=unwired,
         duration=time.perf_counter() - shared.epoch,
         accounts_made=len(shared.accounts),
         made=await remove(Lab(shared, "clean-up"), tasks),
