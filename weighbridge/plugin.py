@@ -8,6 +8,7 @@ in a checkout loads this module through the root conftest, which adds the option
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from weighbridge.suite import (
     settled,
     unavailable,
 )
+from weighbridge.throttling import limited_twice
 from weighbridge.verdict import Finding, Level, Outcome, Verdict, verdict_of
 
 _CHECK = pytest.StashKey[Check]()
@@ -82,7 +84,11 @@ class RunPlugin:
     @pytest.fixture
     def judge(self) -> Judge:
         """Applies rules to evidence and keeps the findings."""
-        return Judge(self.evidence.facts)
+        return Judge(self.evidence.facts, self._limited)
+
+    @cached_property
+    def _limited(self) -> frozenset[str]:
+        return limited_twice(self.evidence.observations.values())
 
     @pytest.hookimpl
     def pytest_configure(self, config: pytest.Config) -> None:

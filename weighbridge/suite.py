@@ -28,6 +28,7 @@ from weighbridge.declared import as_declared
 from weighbridge.evidence import CUT_SHORT, Call, Observation, RunFacts
 from weighbridge.features import answered
 from weighbridge.locate import folder
+from weighbridge.throttling import excused, limited_twice
 from weighbridge.usage import spared
 from weighbridge.verdict import Finding, Outcome, roll_up
 
@@ -112,8 +113,10 @@ class Judge:
         findings: all findings so far, in order.
     """
 
-    def __init__(self, facts: RunFacts) -> None:
+    def __init__(self, facts: RunFacts, limited: frozenset[str] = frozenset()) -> None:
+        """`limited` are the calls that were answered 429 twice although nothing had provoked it."""
         self.facts = facts
+        self._limited = limited
         self.findings: list[Finding] = []
 
     def each(self, calls: Iterable[Call], rule: Rule) -> None:
@@ -137,7 +140,7 @@ class Judge:
                     inside_scope=True,
                 ),
             )
-        finding = roll_up(findings)
+        finding = roll_up([excused(finding, self._limited) for finding in findings])
         self.findings.append(finding)
         if finding.outcome is Outcome.BROKEN:
             raise Violation(finding)
@@ -192,7 +195,7 @@ def settled(
 
 
 def _apply(check: Check, arguments: Mapping[str, Observation], facts: RunFacts) -> Finding:
-    judge = Judge(facts)
+    judge = Judge(facts, limited_twice(arguments.values()))
     try:
         check.function(judge, **arguments)
     except (Violation, NotJudged) as outcome:
