@@ -14,10 +14,10 @@ from reference_gateway import Components
 from reference_gateway.accounts import Account
 from reference_gateway.chat_surface import MessagesSurface
 from reference_gateway.config import DEFAULT_GROUP, Channel, ChatModel, FieldRule, Group
-from reference_gateway.errors import ChatErrorRenderer, MessagesErrorRenderer
+from reference_gateway.errors import ChatErrorRenderer, MessagesErrorRenderer, TaskErrorRenderer
 from reference_gateway.failures import Failure, GatewayError, Kind
 from reference_gateway.jsonwire import JsonObject, encode
-from reference_gateway.limits import UserLimiter, limited
+from reference_gateway.limits import GroupLimiter, UserLimiter, limited
 from reference_gateway.pricing import Pricing, Tier, Usage
 from reference_gateway.routing import Router
 from reference_gateway.sse import frame
@@ -193,6 +193,33 @@ class AnnouncesLonger(UserLimiter):
             raise GatewayError(replace(refusal.failure, retry_after=2)) from refusal
 
 
+class PausesGroup(GroupLimiter):
+    """Shuts a group for some seconds to an account that went over its limit, and announces how long."""
+
+    pause_s: ClassVar[int] = 3
+
+    @cached_property
+    def _until(self) -> dict[tuple[str, str], float]:
+        return {}
+
+    async def admit(self, account: Account, group: Group) -> None:
+        key, now = self.key(account, group), time.monotonic()
+        if now < self._until.get(key, 0.0):
+            raise limited("Paused.", self._until[key] - now)
+        try:
+            await super().admit(account, group)
+        except GatewayError as refusal:
+            self._until[key] = now + self.pause_s
+            raise GatewayError(replace(refusal.failure, retry_after=self.pause_s)) from refusal
+
+
+class TimedErrors(TaskErrorRenderer):
+    """Errors tell when they came about."""
+
+    def envelope(self, failure: Failure, request: str) -> JsonObject:
+        return {**super().envelope(failure, request), "timestamp": time.time_ns()}
+
+
 VARIANTS = (
     Variant("binary-272k", "272K is read as 278,528", lambda: Components(pricing=BinaryBoundary)),
     Variant(
@@ -259,6 +286,16 @@ VARIANTS = (
         "longer-retry-after",
         "Retry-After is longer than needed",
         lambda: Components(user_limiter=AnnouncesLonger),
+    ),
+    Variant(
+        "group-paused-as-announced",
+        "A group that was taken beyond its limit is shut for the three seconds that Retry-After says",
+        lambda: Components(group_limiter=PausesGroup),
+    ),
+    Variant(
+        "task-errors-with-time",
+        "Errors of the task gateway carry the time beside the error",
+        lambda: Components(task_errors=TimedErrors),
     ),
     Variant("task-id-alias", "Submissions have task_id beside id", lambda: Components(task_view=WithAlias)),
     Variant(

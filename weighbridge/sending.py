@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from weighbridge import tolerances
-from weighbridge.evidence import Call, Exchange, Headers, Request, header
+from weighbridge.evidence import Call, Exchange, Headers, Request
 from weighbridge.leases import Pace
 from weighbridge.purse import Purse
+from weighbridge.retry_after import announced_wait
 from weighbridge.scenario import Scenario, token
 from weighbridge.target import Principal
 from weighbridge.wire import Leave
@@ -182,7 +183,5 @@ class Sender(Purse):
 
 def _back_off(seen: Exchange) -> float:
     """Seconds to wait after an unprovoked 429."""
-    text = header(seen.response.headers, "retry-after") if seen.response else None
-    if text is not None and text.isdigit():
-        return min(float(text), tolerances.MAX_BACK_OFF_S)
-    return tolerances.BACK_OFF_S
+    announced = announced_wait(seen)
+    return tolerances.BACK_OFF_S if announced is None else min(announced, tolerances.MAX_BACK_OFF_S)

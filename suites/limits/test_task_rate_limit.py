@@ -9,7 +9,7 @@ from weighbridge.suite import Judge, requirement
 def test_ten_requests_in_a_second_are_served(judge: Judge, task_at_limit: Observation) -> None:
     """Clients pace themselves to the documented limit and must not be stopped below it."""
     names = ("at-limit", "at-limit:poll", "at-limit:balance:read")
-    judge.settle(tasks_limits.all_served(task_at_limit, *names))
+    judge.settle(tasks_limits.full_rate_served(task_at_limit, *names))
 
 
 @requirement("TRAT-02", surface="tasks")

@@ -119,9 +119,9 @@ def test_foreign_task_looks_unknown(judge: Judge, task_owners: Observation) -> N
     elif isinstance(unknown, Finding):
         judge.settle(unknown)
     else:
-        judge.settle(
-            *(tasks_polls.looks_unknown(one, other) for one, other in zip(foreign, unknown, strict=True))
-        )
+        more = task_owners.where("unknown-task:poll")
+        pairs = zip(foreign, unknown, strict=True)
+        judge.settle(*(tasks_polls.looks_unknown(one, other, *more) for one, other in pairs))
 
 
 @requirement("TPOL-20", surface="tasks")

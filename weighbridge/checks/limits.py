@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from weighbridge import tolerances
 from weighbridge.checks import errors, posts
-from weighbridge.checks.findings import broken, holds, met, needs, outcome_of, situation
+from weighbridge.checks.findings import broken, holds, met, needs, outcome_of, situation, unjudged
+from weighbridge.checks.tasks_limits import span
 from weighbridge.evidence import Call, Observation
+from weighbridge.retry_after import announced_wait
 from weighbridge.verdict import Finding, Outcome
 
 
@@ -22,18 +27,31 @@ def burst_meets_429(observation: Observation) -> Finding:
     burst = _burst(observation)
     if isinstance(burst, Finding):
         return burst
-    served, refused = burst
     calls = observation.where("group-burst")
-    odd = [call for call in calls if not call.exchange.ok and call.exchange.status != 429]
+    odd = [call for call in calls if (call.exchange.status or 0) >= 400 and call.exchange.status != 429]
     if odd:
         return broken(odd[0], "the burst is served or answered 429", outcome_of(odd[0]))
-    evidence = refused[0] if refused else calls[-1]
-    return holds(
-        evidence,
-        bool(refused),
-        "a burst beyond the group's limit meets a 429",
-        f"{len(served)} of {len(calls)} calls were served",
-    )
+    return some_refused_at_once(calls)
+
+
+def some_refused_at_once(calls: Sequence[Call]) -> Finding:
+    """A 429 within a burst of more than twice a group's rate.
+
+    A burst without any was one only if it was answered in whole, and within the second that the rate counts.
+    """
+    refused = [call for call in calls if call.exchange.status == 429]
+    served = [call for call in calls if call.exchange.ok]
+    took = span(calls)
+    required = "a burst beyond the group's limit meets a 429"
+    told = f"{len(served)} of {len(calls)} calls were served in {took:.2f} s"
+    if refused:
+        return met(refused[0], required, told)
+    if len(served) < len(calls):
+        lost = next(call for call in calls if not call.exchange.ok)
+        return unjudged(lost, f"{told}, and no 429: {outcome_of(lost)}")
+    if took > tolerances.RATE_WINDOW_S:
+        return unjudged(calls[-1], f"{told}: too slow to exceed a limit per second")
+    return broken(calls[-1], required, told)
 
 
 def unless_limited(observation: Observation) -> Finding | None:
@@ -58,15 +76,21 @@ def other_group_serves(observation: Observation) -> list[Finding]:
 
 
 def group_recovers(observation: Observation) -> list[Finding]:
-    """After backing off, the group serves again."""
+    """After backing off for as long as was announced, or two seconds where nothing was, the group serves again."""
+    burst = _burst(observation)
     blocked = unless_limited(observation)
-    if blocked is not None:
-        return [blocked]
-    calls = observation.where("group-recovered")
-    return [
-        holds(call, call.exchange.ok, "the group serves again after two seconds", outcome_of(call))
-        for call in calls
-    ]
+    if blocked is not None or isinstance(burst, Finding):
+        return [blocked] if blocked is not None else []
+    return [_recovered(call, burst[1]) for call in observation.where("group-recovered")]
+
+
+def _recovered(call: Call, refused: Sequence[Call]) -> Finding:
+    quiet = call.exchange.started - max(one.exchange.started + one.exchange.ended_at for one in refused)
+    announced = max((announced_wait(one.exchange) or 0.0 for one in refused), default=0.0)
+    if call.exchange.status == 429 and quiet < announced:
+        return unjudged(call, f"{announced:g} s were announced, and {quiet:.1f} s were waited")
+    required = "the group serves again after the announced wait, or after two seconds where none is announced"
+    return holds(call, call.exchange.ok, required, f"{outcome_of(call)}, {quiet:.1f} s after the last 429")
 
 
 def retry_after_parses(observation: Observation) -> list[Finding]:
@@ -86,40 +110,69 @@ def limited_call_reaches_no_provider(observation: Observation) -> list[Finding]:
     return [posts.none_at_all(call) for call in refused]
 
 
+def _channels(call: Call) -> frozenset[str]:
+    """The channels that a call came through, by the name that the simulator knows each by."""
+    return frozenset(posts.by_upstream([call]))
+
+
+def _named(channels: Iterable[str]) -> str:
+    return ", ".join(sorted(channels))
+
+
+def _by_group(observation: Observation, role: str | None) -> dict[str, Call]:
+    """The call of each group that was named in one; the burst that looks for a limit is none of these."""
+    calls = (call for call in observation.where(role=role) if call.situation.startswith("group:"))
+    return {call.situation.partition(":")[2]: call for call in calls}
+
+
 def groups_use_their_channels(observation: Observation) -> list[Finding]:
     """Two groups of one model are served by different channels."""
     findings = []
     named = [call for call in observation.calls if call.situation.startswith("group:")]
     for role in dict.fromkeys(call.role for call in named):
-        mine = [call for call in named if call.role == role]
-        if any(call.upstream is None for call in mine):
+        mine = _by_group(observation, role)
+        if any(call.upstream is None for call in mine.values()):
             return [needs("upstream")]
-        used = {call.situation.partition(":")[2]: dict(posts.by_upstream([call])) for call in mine}
-        channels = {name for counter in used.values() for name in counter}
-        findings.append(
-            holds(
-                mine[-1],
-                len(channels) > 1,
-                "the group decides which channel serves",
-                f"channels by group: {used}",
-            )
+        if len(mine) < 2:
+            return [needs("groups: two without a limit, whose channels the simulator can tell apart")]
+        lost = [call for call in mine.values() if not posts.model_posts(call)]
+        if lost:
+            findings += [unjudged(call, f"the call reached no provider: {outcome_of(call)}") for call in lost]
+            continue
+        used = {name: _channels(call) for name, call in mine.items()}
+        told = "; ".join(f"{name}: {_named(channels)}" for name, channels in used.items())
+        required = (
+            "the group decides which channel serves; channels are told apart by /u/NAME in their address"
         )
+        last = list(mine.values())[-1]
+        findings.append(holds(last, len(set(used.values())) > 1, required, f"channels by group: {told}"))
     return findings
 
 
 def none_equals_default(observation: Observation) -> list[Finding]:
-    """A call that names no group is served by the channel of `default`."""
+    """A call that names no group is served by a channel of `default`, whose pool may have several."""
     findings = []
     for call in observation.where("group-none"):
-        twin = observation.where("group:default", role=call.role)
+        groups = _by_group(observation, call.role)
+        twin = groups.get("default")
         if call.upstream is None:
             return [needs("upstream")]
-        if not twin:
+        if twin is None:
             return [needs("groups.default")]
-        left, right = dict(posts.by_upstream([call])), dict(posts.by_upstream(twin[:1]))
-        findings.append(
-            holds(call, left == right and bool(left), f"the channel of group default, {right}", f"{left}")
-        )
+        if not posts.model_posts(call) or not posts.model_posts(twin):
+            lost = call if not posts.model_posts(call) else twin
+            findings.append(unjudged(lost, f"the call reached no provider: {outcome_of(lost)}"))
+            continue
+        left, right = _channels(call), _channels(twin)
+        others = {name for name, other in groups.items() if name != "default" and _channels(other) & left}
+        told = _named(left)
+        if left != right and not others:
+            findings.append(
+                unjudged(call, f"served by {told}, a channel that no named group was seen to use")
+            )
+            continue
+        told = f"{told}, which group {', '.join(sorted(others))} uses" if left != right else told
+        findings.append(holds(call, left == right, f"a channel of group default: {_named(right)}", told))
     return findings
 
 

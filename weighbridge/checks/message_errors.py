@@ -21,6 +21,7 @@ from weighbridge.checks.findings import (
     situation,
     unjudged,
 )
+from weighbridge.checks.limits import some_refused_at_once
 from weighbridge.checks.posts import exactly, model_posts
 from weighbridge.evidence import Call, Observation
 from weighbridge.verdict import Finding, Outcome
@@ -105,15 +106,7 @@ def provider_limit_is_429(call: Call) -> Finding:
 def burst_is_limited(observation: Observation) -> Finding:
     """Beyond the group's rate at least one call is answered 429."""
     calls = situation(observation, "group-limit")
-    if isinstance(calls, Finding):
-        return calls
-    limited = [call for call in calls if call.exchange.status == 429]
-    required = f"429 within a burst of {len(calls)} calls, more than twice the group's rate"
-    if not limited:
-        return broken(
-            calls[-1], required, f"statuses {sorted({str(call.exchange.status) for call in calls})}"
-        )
-    return met(limited[0], required, f"{len(limited)} of {len(calls)} calls")
+    return calls if isinstance(calls, Finding) else some_refused_at_once(calls)
 
 
 def observable(findings: Iterable[Finding]) -> list[Finding]:

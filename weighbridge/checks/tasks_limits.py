@@ -13,6 +13,7 @@ from weighbridge.checks.findings import broken, holds, met, needs, not_applicabl
 from weighbridge.checks.tasks import creates_nothing
 from weighbridge.checks.tasks_credits import charged_for_each
 from weighbridge.evidence import Call, Observation, header
+from weighbridge.retry_after import announced_wait
 from weighbridge.verdict import Finding, Outcome
 
 
@@ -55,7 +56,28 @@ def all_served(observation: Observation, *situations: str) -> Finding:
             f"{len(calls)} requests are served",
             f"a 429 among {len(calls)} requests in {span(calls):.2f} s",
         )
+    stopped = next((call for call in calls if not _let_through(call)), None)
+    if stopped is not None:
+        return unjudged(stopped, f"not served, and not for its rate: {outcome_of(stopped)}")
     return met(calls[-1], "served", f"{len(calls)} requests in {span(calls):.2f} s without a 429")
+
+
+def _let_through(call: Call) -> bool:
+    """Whether the request came past the limit, as one that is answered 404 did; a bad key or a failure shows nothing."""
+    status = call.exchange.status
+    return status is not None and status < 500 and status not in {401, 403, 429}
+
+
+def full_rate_served(observation: Observation, *situations: str) -> Finding:
+    """None of as many requests as a second allows is refused for its rate, if they were sent within one."""
+    calls = observation.where(*situations)
+    found = all_served(observation, *situations)
+    sent = [call.exchange.started for call in calls]
+    if found.outcome is not Outcome.MET or max(sent) - min(sent) <= tolerances.RATE_WINDOW_S:
+        return found
+    return unjudged(
+        calls[-1], f"it took {max(sent) - min(sent):.2f} s to send {len(calls)} requests, more than a second"
+    )
 
 
 def neighbour_served(observation: Observation) -> Finding:
@@ -79,6 +101,9 @@ def some_refused(observation: Observation, *situations: str) -> Finding:
         )
     if span(calls) > tolerances.RATE_WINDOW_S:
         return _too_slow(calls)
+    lost = next((call for call in calls if call.exchange.status is None), None)
+    if lost is not None:
+        return unjudged(lost, f"not all of {len(calls)} requests were answered: {outcome_of(lost)}")
     return broken(
         calls[-1], f"a 429 among {len(calls)} requests within a second", f"none in {span(calls):.2f} s"
     )
@@ -132,13 +157,13 @@ def recovers(observation: Observation) -> Finding:
     last = calls[-1]
     refused = [call for call in observation.where("burst:poll") if limited(call)]
     waited = last.exchange.started - max(call.exchange.started for call in refused) if refused else 0.0
+    announced = max((announced_wait(call.exchange) or 0.0 for call in refused), default=0.0)
+    if limited(last) and waited < announced:
+        return unjudged(last, f"{announced:g} s were announced, and {waited:.1f} s were waited")
+    if not limited(last) and not _let_through(last):
+        return unjudged(last, f"not served, and not for its rate: {outcome_of(last)}")
     required = "a request after Retry-After is served"
-    return holds(
-        last,
-        last.exchange.status is not None and not limited(last),
-        required,
-        f"{last.exchange.status} after {waited:.2f} s",
-    )
+    return holds(last, not limited(last), required, f"{last.exchange.status} after {waited:.2f} s")
 
 
 def window_is_short(observation: Observation) -> Finding:
@@ -150,6 +175,8 @@ def window_is_short(observation: Observation) -> Finding:
     if not any(limited(call) for call in burst):
         return unjudged(burst[-1], "no 429 in the burst, so there is no way back to see")
     last = calls[-1]
+    if not limited(last) and not _let_through(last):
+        return unjudged(last, f"not served, and not for its rate: {outcome_of(last)}")
     return holds(last, not limited(last), "served again within two seconds", outcome_of(last))
 
 
@@ -176,6 +203,9 @@ def keys_share(observation: Observation) -> Finding:
     # A burst that an edge between windows falls into may be served in whole; not so two in different phases.
     if len(bursts) < 2 or _share_phase(bursts[0], bursts[1]):
         return _too_slow(bursts[-1])
+    lost = next((call for calls in bursts for call in calls if call.exchange.status is None), None)
+    if lost is not None:
+        return unjudged(lost, f"not all requests were answered: {outcome_of(lost)}")
     total = len(bursts[-1])
     return broken(
         bursts[-1][-1],

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from weighbridge import tolerances
 from weighbridge.bait import UPSTREAM_SECRET
 from weighbridge.checks.findings import (
     broken,
@@ -77,8 +76,12 @@ def ends(story: Story) -> Finding:
     if story.end is not None:
         return met(story.end, "completed or failed in the end", str(status_of(story.end)))
     last = story.last
-    seen = f"{status_of(last)!r} after {len(story.polls)} polls" if last else "no poll was served"
-    return broken(story.submission, f"completed or failed within {tolerances.TASK_DONE_S:g} s", seen)
+    if last is None:
+        seen = outcome_of(story.polls[-1]) if story.polls else "it was never polled"
+        return unjudged(story.submission, f"no poll of the task was served: {seen}")
+    took = last.exchange.started - story.submission.exchange.started
+    seen = f"{status_of(last)!r} after {len(story.polls)} polls, {took:.1f} s behind the submission"
+    return broken(story.submission, "completed or failed in the end", seen)
 
 
 def _after_end(story: Story) -> list[Call]:
@@ -216,23 +219,50 @@ def hides_upstream_secret(call: Call) -> Finding:
     return holds(call, not leaked, "the provider's key stays inside", seen)
 
 
-def looks_unknown(foreign: Call, unknown: Call) -> Finding:
-    """Another user's task and a task that never was answer alike, beside ids and headers."""
+def looks_unknown(foreign: Call, unknown: Call, *others: Call) -> Finding:
+    """Another user's task and a task that never was answer alike, beside ids, headers and what differs from call to call.
+
+    Args:
+        foreign: the answer about another user's task.
+        unknown: about one that never was, to the same caller.
+        others: more answers about such: a member that differs among these tells nothing, as a time does.
+    """
     required = "the same 404 as for an id that was never given out"
-    ours, theirs = _face(foreign), _face(unknown)
     if foreign.exchange.status != 404:
         return broken(foreign, required, outcome_of(foreign))
-    return holds(foreign, ours == theirs, required, f"{excerpt(str(ours))} against {excerpt(str(theirs))}")
+    ours, theirs = _face(foreign), _face(unknown)
+    idle = {place for other in others for place in _differing(theirs, _face(other))} - _TELLING
+    telling = _differing(ours, theirs) - idle
+    return holds(foreign, not telling, required, f"{excerpt(str(ours))} against {excerpt(str(theirs))}")
 
 
-def _face(call: Call) -> tuple[int | None, str, str]:
-    """Status, media type and body, without the ids of task and request."""
+#: Members that must be alike whatever else differs.
+_TELLING = frozenset({"status", "type", "body", "body.error.code", "body.error.message"})
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {place for place in one.keys() | other.keys() if one.get(place) != other.get(place)}
+
+
+def _face(call: Call) -> dict[str, Any]:
+    """Status, media type and each value of the body by its place, without the ids of task and request."""
     response = call.exchange.response
     if response is None:
-        return None, "", ""
+        return {"status": None}
     asked = unquote(urlsplit(call.exchange.request.url).path.rpartition("/")[2])
     text = response.text.replace(asked, "<id>")
     request = member(response.json, "error", "request_id")
     if isinstance(request, str) and request:
         text = text.replace(request, "<request>")
-    return response.status, response.content_type, text
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = text
+    return {"status": response.status, "type": response.content_type, **dict(_places(body, "body"))}
+
+
+def _places(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """The values inside parsed JSON, each with its place; an empty object or list stands for itself."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [pair for name, item in inner for pair in _places(item, f"{place}.{name}")]
+    yield from found or [(place, value)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from weighbridge import tolerances
 from weighbridge.lab import Lab, probe
+from weighbridge.retry_after import announced_wait
 
 #: A burst this many times the limit exceeds it under any alignment of one-second windows.
 BURST_FACTOR = 2
@@ -38,23 +40,25 @@ async def chat_group_limit(lab: Lab) -> None:
         lab.miss("*", "groups.<name>.requests_per_second")
         return
     name, limit = limited
-    if int(limit) * BURST_FACTOR + 1 > tolerances.MAX_BURST:
+    size = BURST_FACTOR * math.ceil(limit) + 1
+    if size > tolerances.MAX_BURST:
         lab.miss("*", f"a group with at most {tolerances.MAX_BURST // BURST_FACTOR} requests per second")
         return
     other = next(group for group in lab.target.groups if group != name)
     role = lab.roles("chat")[0]
     async with lab.alone("chat") as who:
         await lab.money(who, "group-burst", "before")
-        size = int(limit) * BURST_FACTOR + 1
         burst = [
             lab.chat(
                 role, "group-burst", who, change={"group": name}, provoked=True, paced=False, contention=True
             )
             for _ in range(size)
         ]
-        last = (await asyncio.gather(*burst))[-1]
-        over_at = lab.now() + 1 + tolerances.RATE_WINDOW_SLACK_S
+        calls = await asyncio.gather(*burst)
+        announced = max((announced_wait(call.exchange) or 0.0 for call in calls), default=0.0)
+        wait = max(tolerances.RATE_WINDOW_S, min(announced, tolerances.MAX_BACK_OFF_S))
+        over_at = lab.now() + wait + tolerances.RATE_WINDOW_SLACK_S
         await lab.chat(role, "group-other", who, change={"group": other}, provoked=True)
         await asyncio.sleep(max(0.0, over_at - lab.now()))
         await lab.chat(role, "group-recovered", who, change={"group": name}, provoked=True)
-        await lab.money(who, "group-burst", "after", after=last)
+        await lab.money(who, "group-burst", "after", after=calls[-1])

@@ -151,10 +151,10 @@ async def message_broke(lab: Lab) -> None:
 
 @probe("messages")
 async def message_group_limit(lab: Lab) -> None:
-    """A burst beyond the rate of the narrowest group: more than twice the rate goes past any window."""
+    """A burst beyond the rate of the narrowest group, all at once: more than twice the rate goes past any window."""
     limited = {name: rate for name, rate in lab.target.groups.items() if rate}
     name = min(limited, key=lambda group: limited[group], default=None)
-    if name is None or 2 * limited[name] + 1 > _LARGEST_BURST:
+    if name is None or 2 * math.ceil(limited[name]) + 1 > _LARGEST_BURST:
         lab.miss("group-limit", "groups")
         return
     role = lab.roles("messages")[0]
@@ -162,7 +162,15 @@ async def message_group_limit(lab: Lab) -> None:
         burst = 2 * math.ceil(limited[name]) + 1
         await asyncio.gather(
             *(
-                lab.message(role, "group-limit", who, change={"group": name}, provoked=True, contention=True)
+                lab.message(
+                    role,
+                    "group-limit",
+                    who,
+                    change={"group": name},
+                    provoked=True,
+                    paced=False,
+                    contention=True,
+                )
                 for _ in range(burst)
             )
         )

@@ -10,11 +10,12 @@ import asyncio
 import math
 
 from weighbridge import tolerances
-from weighbridge.evidence import Call, header
+from weighbridge.evidence import Call
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.probes.tasks_flow import NO_SUCH_TASK, balance, poll, submit, task_id, weigh
 from weighbridge.probes.tasks_lifecycle import second_key
 from weighbridge.probes.tasks_models import role_of
+from weighbridge.retry_after import announced_wait
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 
@@ -110,8 +111,8 @@ async def _recover(lab: Lab, who: Principal, calls: list[Call]) -> None:
 
 
 def _wait(call: Call) -> float:
-    text = header(call.exchange.response.headers, "retry-after") if call.exchange.response else None
-    return float(text) if text is not None and text.isdigit() else tolerances.RATE_QUIET_S
+    announced = announced_wait(call.exchange)
+    return tolerances.RATE_QUIET_S if announced is None else announced
 
 
 @probe("tasks", waits=True)
