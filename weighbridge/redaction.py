@@ -13,6 +13,8 @@ from weighbridge.evidence import Chunk, Exchange, Headers, Request, Response, Up
 
 #: What stands in the place of a secret; checks look for it to see whether a reply echoed a key.
 MARK = "<redacted>"
+#: What a target's own words are kept as that are the same, since they hide a key and echo none.
+_THEIRS = "<redacted by the target>"
 
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie", "set-cookie", "proxy-authorization"})
 
@@ -134,8 +136,8 @@ class Secrets:
         )
         response = seen.response
         if response is not None:
-            body = response.body
-            chunks = response.chunks
+            chunks = _reworded(response.chunks)
+            body = b"".join(chunk.data for chunk in chunks)
             if self.data(body) != body:
                 chunks = self._chunks(chunks)
             response = Response(response.status, self.headers(response.headers), chunks)
@@ -149,3 +151,13 @@ class Secrets:
             return cleaned
         last = chunks[-1].at if chunks else 0.0
         return (Chunk(last, self.data(b"".join(chunk.data for chunk in chunks))),)
+
+
+def _reworded(chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+    """The chunks with another mark in the place of one like ours; chunks that cut one in two become one."""
+    ours, theirs = MARK.encode(), _THEIRS.encode()
+    if ours not in b"".join(chunk.data for chunk in chunks):
+        return chunks
+    changed = tuple(Chunk(chunk.at, chunk.data.replace(ours, theirs)) for chunk in chunks)
+    whole = b"".join(chunk.data for chunk in changed)
+    return changed if ours not in whole else (Chunk(chunks[-1].at, whole.replace(ours, theirs)),)

@@ -17,13 +17,13 @@ CUTS = ("broken-stream", "cut-stream")
 @requirement("AUTH-11", surface="aimlapi")
 def test_refused_key_reaches_no_provider(judge: Judge, aimlapi_bad_keys: Observation) -> None:
     """A call that nobody pays for must cost nobody anything."""
-    judge.settle(*over(aimlapi_bad_keys, ("no-key", "unknown-key"), posts.none_at_all))
+    judge.settle(*over(aimlapi_bad_keys, ("no-key", "unknown-key"), posts.none_if_401))
 
 
 @requirement("AUTH-11", surface="aimlapi", widens=True)
 def test_disabled_key_reaches_no_provider(judge: Judge, aimlapi_bad_keys: Observation) -> None:
     """The same for a key that once worked."""
-    judge.settle(*over(aimlapi_bad_keys, ("disabled-key",), posts.none_at_all))
+    judge.settle(*over(aimlapi_bad_keys, ("disabled-key",), posts.none_if_401))
 
 
 @requirement("CREQ-22", surface="aimlapi")

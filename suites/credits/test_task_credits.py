@@ -35,7 +35,8 @@ def test_submission_takes_credits(judge: Judge, task_lifecycles: Observation) ->
 def test_debit_is_there_with_the_answer(judge: Judge, task_lifecycles: Observation) -> None:
     """Clients that check the balance between submissions would overspend."""
     found = _accepted(task_lifecycles, "completed")
-    each = [tasks_credits.debited_at_once(task_lifecycles, "completed", role) for role in _roles(found)]
+    watched = credit_changes.watched(task_lifecycles, "completed", _roles(found), "submitted")
+    each = [tasks_credits.debited_at_once(task_lifecycles, "completed", role) for role in watched]
     judge.settle(*([found] if isinstance(found, Finding) else each))
 
 

@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 
 from weighbridge.checks.charges import usage_of
 from weighbridge.checks.endings import failed, has_stop_reason, has_whole_stream
-from weighbridge.checks.findings import needs
+from weighbridge.checks.findings import needs, outcome_of
 from weighbridge.checks.rounding import allowance
 from weighbridge.evidence import Call, Ending, Observation, Reading, RunFacts
 from weighbridge.money import LONG_CONTEXT_ABOVE, price, usd
@@ -260,7 +260,16 @@ def books_agree(observation: Observation, facts: RunFacts) -> list[Finding]:
         readings = [reading for reading in observation.readings if reading.situation == label]
         if calls:
             found.append((calls, ledger_findings(calls, readings, facts, observation.notes)))
+    served = any(state_of(call) is State.OK for calls, _ in found for call in calls)
+    if found and not served and all(finding.outcome is Outcome.MET for _, finding in found):
+        return [_nothing_due([call for calls, _ in found for call in calls])]
     return shortest_first(found)
+
+
+def _nothing_due(calls: Sequence[Call]) -> Finding:
+    """Books in which nothing had to be charged agree with a ledger that charges nobody."""
+    told = f"none of {len(calls)} calls was served, so no charge was due: {outcome_of(calls[-1])}"
+    return Finding(Outcome.NOT_VERIFIED, observed=told, evidence=(calls[-1].id,), inside_scope=True)
 
 
 def shortest_first(found: Iterable[tuple[Sequence[Call], Finding]]) -> list[Finding]:
@@ -281,6 +290,8 @@ def crowd_agrees(observation: Observation, facts: RunFacts) -> Finding:
     calls = observation.where(CROWDED)
     readings = [reading for reading in observation.readings if reading.situation == CROWDED]
     found = ledger_findings(calls, readings, facts)
+    if found.outcome is Outcome.MET and not any(state_of(call) is State.OK for call in calls):
+        return _nothing_due(calls)
     return replace(found, observed=f"{found.observed}; {most_in_flight(calls)} calls in flight at once")
 
 

@@ -77,9 +77,11 @@ def roles(observation: Observation, situation: str) -> tuple[str | None, ...]:
     return tuple(call.role for call in good if task_id(call) is not None)
 
 
-def watched(observation: Observation, situation: str, among: Sequence[str | None]) -> list[str | None]:
-    """Those roles whose credits were read through the API when the end was seen; all where none were."""
-    read = {call.role for call in observation.where(f"{situation}:balance:seen")}
+def watched(
+    observation: Observation, situation: str, among: Sequence[str | None], moment: str = "seen"
+) -> list[str | None]:
+    """Those roles whose credits were read through the API at a moment, as when the end was seen; all where none were."""
+    read = {call.role for call in observation.where(f"{situation}:balance:{moment}")}
     return [role for role in among if role in read] or list(among)
 
 

@@ -6,7 +6,7 @@ Between the two lies a stream that was cut: its caller cannot know what became o
 from __future__ import annotations
 
 from weighbridge.checks import aimlapi_streams, message_events, transcripts
-from weighbridge.evidence import Call
+from weighbridge.evidence import Call, Ending
 
 
 def failed(call: Call) -> bool:
@@ -23,6 +23,17 @@ def failed(call: Call) -> bool:
     if call.surface == "aimlapi" and any(aimlapi_streams.is_error(piece) for piece in stream.events):
         return True
     return bool(stream.errors) or not stream.finishes
+
+
+def answer_lost(call: Call) -> bool:
+    """Whether a call may have been served although its caller holds no whole answer: the wire took it, not a refusal.
+
+    One that found no connection, or that is known to have reached no provider, was not served.
+    """
+    seen = call.exchange
+    if seen.ending in {Ending.COMPLETE, Ending.REFUSED} or call.posts == 0:
+        return False
+    return seen.status is None or seen.status < 400
 
 
 def has_stop_reason(call: Call) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from weighbridge.checks.charges import Case, case_finding, cases, expected_price, explained, unseen_charge
-from weighbridge.checks.endings import failed
-from weighbridge.checks.findings import is_int, member, needs, outcome_of
+from weighbridge.checks.endings import answer_lost, failed
+from weighbridge.checks.findings import is_int, member, needs, outcome_of, unjudged
 from weighbridge.checks.limits import unless_limited
 from weighbridge.checks.rounding import allowance, same
 from weighbridge.evidence import Call, Observation, RunFacts
@@ -61,11 +61,12 @@ def refusals_cost_nothing(
     refused = [call for call in observation.where(*names) if (call.exchange.status or 0) >= 400]
     if not refused:
         return Finding(Outcome.NOT_VERIFIED, observed="no call was refused", inside_scope=True)
-    due = _due_for_served(observation.calls if whole else observation.where(*names), facts)
+    made = observation.calls if whole else observation.where(*names)
+    due = _due_for_served(made, facts)
     if isinstance(due, Finding):
         return due
     moved = before.amount - after.amount
-    return Finding(
+    return _unless_lost(made, moved, due) or Finding(
         Outcome.MET if same(moved, due, facts, refused[0].surface) else Outcome.BROKEN,
         "refused calls change no balance",
         f"{usd(moved - due)} charged beyond the served calls, over {len(refused)} refused calls",
@@ -73,11 +74,22 @@ def refusals_cost_nothing(
     )
 
 
+def _unless_lost(calls: Iterable[Call], moved: int, due: int) -> Finding | None:
+    """Why too much is no violation: a call whose answer the wire took may have been served, and costs then."""
+    lost = [call for call in calls if answer_lost(call)]
+    if not lost or moved <= due:
+        return None
+    told = (
+        f"{usd(moved - due)} charged beyond the served calls, and the answers to {len(lost)} calls were lost"
+    )
+    return unjudged(lost[0], f"{told}: {outcome_of(lost[0])}")
+
+
 def _due_for_served(calls: Iterable[Call], facts: RunFacts) -> int | Finding:
     """What the served ones among these calls should have cost, by the usage that they report."""
     total = 0
     for call in calls:
-        if call.exchange.status is None or call.exchange.status >= 400:
+        if not call.exchange.ok:
             continue
         card = facts.rates.get(call.model or "")
         usage = member(call.exchange.json, "usage")
@@ -142,6 +154,7 @@ def burst_charged_only_served(observation: Observation, facts: RunFacts) -> list
     case = Case("group-burst", refused, before.amount - after.amount)
     return [
         unseen_charge(case, total, facts)
+        or _unless_lost(calls, case.charged, total)
         or case_finding(
             case,
             same(case.charged, total, facts, case.surface),

@@ -90,7 +90,7 @@ def none_if_refused(call: Call) -> Finding:
     """A call that the target refused by itself reached no provider."""
     if call.posts is None:
         return needs("upstream")
-    if call.exchange.status is not None and call.exchange.status < 400:
+    if call.exchange.status is None or call.exchange.status < 400:
         return unjudged(call, f"the call was not refused: {outcome_of(call)}")
     posts = model_posts(call)
     if posts and all(post.status is not None and 400 <= post.status < 500 for post in posts):
@@ -102,15 +102,19 @@ def none_if_401(call: Call) -> Finding:
     """A call that was refused for its key reached no provider; one that was served is another row's matter."""
     if call.posts is None:
         return needs("upstream")
-    if call.exchange.status is not None and call.exchange.status < 400:
+    if call.exchange.status is None:
+        return unjudged(call, f"the key was not refused: {outcome_of(call)}")
+    if call.exchange.status < 400:
         return not_applicable("the key was not refused")
     return exactly(0)(call)
 
 
 def none_at_all(call: Call) -> Finding:
-    """The call reached no provider, whatever it was answered."""
+    """The call reached no provider, whatever it was answered; one without an answer need not have come to the target."""
     if call.posts is None:
         return needs("upstream")
+    if call.exchange.status is None and not call.posts:
+        return unjudged(call, f"the call was not answered: {outcome_of(call)}")
     return exactly(0)(call)
 
 

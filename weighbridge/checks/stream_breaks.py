@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from weighbridge.checks import aimlapi_streams
-from weighbridge.checks.findings import holds, met, needs, outcome_of
+from weighbridge.checks.findings import holds, met, needs, outcome_of, unjudged
+from weighbridge.checks.posts import model_posts
 from weighbridge.checks.transcripts import Transcript, read
 from weighbridge.evidence import Call, Ending
 from weighbridge.suite import Rule
@@ -54,6 +55,8 @@ def _broken_upstream(rule: Callable[[Call, Break], Finding]) -> Rule:
     def guarded(call: Call) -> Finding:
         if call.scenario is None:
             return needs("upstream")
+        if call.upstream is not None and not model_posts(call):
+            return unjudged(call, f"the call reached no provider: {outcome_of(call)}")
         if call.exchange.status != 200:
             return met(call, "no normal ending", f"no stream at all: {outcome_of(call)}")
         return rule(call, _seen(call, read(call)))

@@ -13,6 +13,7 @@ from weighbridge.checks.credit_changes import (
     nothing_accepted,
     taken_at_submission,
 )
+from weighbridge.checks.endings import answer_lost
 from weighbridge.checks.findings import (
     holds,
     member,
@@ -46,8 +47,8 @@ def debited(observation: Observation, situation: str, role: str | None) -> Findi
 
 
 def debited_at_once(observation: Observation, situation: str, role: str | None) -> Finding:
-    """The debit shows in a balance read right after the submission was answered."""
-    seen = change(observation, situation, role, "before", "submitted")
+    """The debit shows in GET /balance right after the submission was answered; the operator's reading may lag."""
+    seen = change_by_api(observation, situation, role, "before", "submitted")
     if isinstance(seen, Finding):
         return seen
     required = "credits are taken when the submission is answered"
@@ -108,6 +109,9 @@ def charged_for_each(observation: Observation, situation: str, price: int | None
         return seen
     required = f"{price} credits for each of {len(good)} accepted submissions"
     text = f"{in_words(seen.taken)} for {len(calls)} submissions, {len(good)} accepted"
+    lost = [call for call in calls if answer_lost(call)]
+    if lost and price * len(good) < seen.taken <= price * (len(good) + len(lost)):
+        return unjudged(lost[0], f"{text}; what became of {len(lost)} without an answer is not known")
     return judge(seen.taken == price * len(good), required, text, seen.evidence)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weighbridge.checks.credit_changes import Change, change, change_by_api, in_words, judge, roles
+from weighbridge.checks.findings import unjudged
+from weighbridge.checks.tasks import status_of, stories
 from weighbridge.checks.tasks_credits import takes_nothing
-from weighbridge.evidence import Observation
+from weighbridge.evidence import Call, Observation
 from weighbridge.verdict import Finding, Outcome
 
 
@@ -22,13 +24,24 @@ def _debit_seen(role: str | None, observations: Sequence[Observation]) -> bool:
     return False
 
 
-def _of_a_debit(found: Finding, role: str | None, *observations: Observation) -> Finding:
-    """The finding about a refund, but none that is met only because nothing was ever taken.
+def _ends(observation: Observation, situation: str, role: str | None) -> list[Call]:
+    """The ends that were seen of a role's tasks in a situation."""
+    mine = (story for story in stories(observation, situation) if story.submission.role == role)
+    return [story.end for story in mine if story.end is not None]
 
-    A task that failed before the first reading may have been refunded by then, so a debit that another task
-    of the role showed will do.
+
+def _of_a_debit(
+    found: Finding, observation: Observation, situation: str, role: str | None, *others: Observation
+) -> Finding:
+    """The finding about a refund, but none of a task that went well, nor one that is met for want of a debit.
+
+    A provider that fails may have been stood in for. A task that failed before the first reading may have been
+    refunded by then, so a debit that another task of the role showed will do.
     """
-    if found.outcome is not Outcome.MET or _debit_seen(role, observations):
+    well = next((end for end in _ends(observation, situation, role) if status_of(end) == "completed"), None)
+    if well is not None:
+        return unjudged(well, "the task completed, so there is nothing to give back")
+    if found.outcome is not Outcome.MET or _debit_seen(role, (observation, *others)):
         return found
     return Finding(
         Outcome.NOT_VERIFIED,
@@ -49,7 +62,7 @@ def given_back(observation: Observation, situation: str, role: str | None, *othe
     seen = f"{in_words(debit.taken)} at submission, {in_words(left.taken)} in the end ({situation}, {role})"
     ok = left.taken <= 0 or left.taken < debit.taken
     found = judge(ok, "the debit of a failed task is given back", seen, left.evidence)
-    return _of_a_debit(found, role, observation, *others)
+    return _of_a_debit(found, observation, situation, role, *others)
 
 
 def refunded_when_seen(
@@ -61,7 +74,7 @@ def refunded_when_seen(
         return seen
     required = "the refund is in the balance when failed is first seen"
     found = judge(seen.taken <= 0, required, f"{in_words(seen.taken)} ({situation}, {role})", seen.evidence)
-    return _of_a_debit(found, role, observation, *others)
+    return _of_a_debit(found, observation, situation, role, *others)
 
 
 def refunded_once(
@@ -73,7 +86,7 @@ def refunded_once(
         return seen
     required = "one refund, however often is polled"
     found = judge(seen.taken >= 0, required, f"{in_words(seen.taken)} ({situation}, {role})", seen.evidence)
-    return _of_a_debit(found, role, observation, *others)
+    return _of_a_debit(found, observation, situation, role, *others)
 
 
 def restored(observation: Observation, situation: str, role: str | None, *others: Observation) -> Finding:
@@ -83,7 +96,7 @@ def restored(observation: Observation, situation: str, role: str | None, *others
         return seen
     required = "in the end the balance is as before"
     found = judge(seen.taken == 0, required, f"{in_words(seen.taken)} ({situation}, {role})", seen.evidence)
-    return _of_a_debit(found, role, observation, *others)
+    return _of_a_debit(found, observation, situation, role, *others)
 
 
 def failure_is_free(

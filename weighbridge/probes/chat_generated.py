@@ -9,7 +9,7 @@ from __future__ import annotations
 from weighbridge.checks.books import ledger_findings
 from weighbridge.generation import Bridge, generate, load_hypothesis, run_machine
 from weighbridge.lab import Lab, Stage, probe
-from weighbridge.money import LONG_CONTEXT_ABOVE, pico_from_usd
+from weighbridge.money import LONG_CONTEXT_ABOVE, LONG_CONTEXT_BINARY, pico_from_usd
 from weighbridge.probes.generated_requests import EXPLORE_FACTOR
 from weighbridge.probes.walked_account import WalkedAccount
 from weighbridge.scenario import Scenario
@@ -47,9 +47,12 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
 
     role = lab.roles("chat")[0]
     examples = iter(range(1, 10_000))
-    # Any amount, and those about the long-context boundary, by themselves and together.
-    boundary = (LONG_CONTEXT_ABOVE // 2, LONG_CONTEXT_ABOVE - 1, LONG_CONTEXT_ABOVE, LONG_CONTEXT_ABOVE + 1)
-    prompts = st.sampled_from(boundary) | st.integers(1_000, 300_000)
+    # Any amount, and those about the long-context boundary, by themselves and together; none between its two readings.
+    beyond = LONG_CONTEXT_BINARY + 1
+    boundary = (LONG_CONTEXT_ABOVE // 2, LONG_CONTEXT_ABOVE - 1, LONG_CONTEXT_ABOVE, beyond)
+    prompts = (
+        st.sampled_from(boundary) | st.integers(1_000, LONG_CONTEXT_ABOVE) | st.integers(beyond, 300_000)
+    )
 
     class Books(RuleBasedStateMachine):
         """One account: calls that succeed, fail, break, are left, repeated, refused; money that is added; its end."""

@@ -154,7 +154,7 @@ async def task_failure_unpolled(lab: Lab) -> None:
             await _polled_twin(lab, role, script)
             wait = tolerances.LATE_REFUND_S
         await until_restored(lab, role, "unpolled", who, before, wait)
-        await weigh(lab, role, "unpolled", who, "final")
+        await weigh(lab, role, "unpolled", who, "final", after=call)
 
 
 async def _polled_twin(lab: Lab, role: str, script: Scenario) -> None:
