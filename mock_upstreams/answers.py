@@ -4,31 +4,23 @@ import contextlib
 import hashlib
 import random
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from mock_upstreams import anthropic_replies, openai_replies, recurring, responses_replies, strict
 from mock_upstreams.anthropic_requests import read_messages
-from mock_upstreams.callbacks import Callbacks
 from mock_upstreams.calls import Call, Identity, Json, load_object, tokens_of
 from mock_upstreams.config import SimulatorConfig
-from mock_upstreams.errors import (
-    ANTHROPIC,
-    OPENAI,
-    default_message,
-    error_document,
-    request_id_header,
-)
-from mock_upstreams.fault_plans import INSTEAD_OF_REPLY, faulty_document, replacement
-from mock_upstreams.faults import CHAT, JOBS, MESSAGES, OTHER, RESPONSES
+from mock_upstreams.errors import ANTHROPIC, OPENAI, error_document
+from mock_upstreams.fault_plans import INSTEAD_OF_REPLY, faulty_document
 from mock_upstreams.journal import Entry
-from mock_upstreams.library import HEADER, MODEL_PREFIX, Asked, Library
-from mock_upstreams.media import PROMPT_FIELDS, Job, Jobs, file_document, job_document, read_submission
+from mock_upstreams.library import Library
+from mock_upstreams.media_answers import MediaAnswers
 from mock_upstreams.numbers import CallNumbers
 from mock_upstreams.openai_requests import read_chat
 from mock_upstreams.pacing import AT_ONCE, Pace
+from mock_upstreams.plain_answers import Received, note_call, plain, replaced, scenario_of
 from mock_upstreams.plans import Document, Kind, Plan, StreamParts, document_plan, json_document
 from mock_upstreams.prompt_cache import CacheUse, PromptCache
 from mock_upstreams.quotas import Quotas
@@ -38,30 +30,13 @@ from mock_upstreams.replies import Reply, compose
 from mock_upstreams.response_store import ResponseStore, Stored
 from mock_upstreams.responses_requests import read_response
 from mock_upstreams.routes import UNKNOWN, Place
-from mock_upstreams.scenario import NO_SCENARIO, Scenario, Token
+from mock_upstreams.scenario import Scenario
 from mock_upstreams.scenario_files import load_library
-from mock_upstreams.scenario_pace import first_s, pace_of
+from mock_upstreams.scenario_pace import pace_of
 from mock_upstreams.stream_faults import faulty_stream
 
-_SURFACES: Final = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "submit": JOBS}
-_NO_HEADERS: Final[Mapping[str, str]] = {}
 _NO_CACHE: Final = CacheUse()
 _MODELS_CREATED: Final = 1_767_225_600
-_CLOCK_STEP_S: Final = 1e-6
-"""More than the error of a difference of two moments of the clock."""
-
-
-class Received(NamedTuple):
-    """A request, read in full. `origin` is the address under which the caller reached the simulator."""
-
-    place: Place
-    method: str
-    body: bytes
-    token: Token | None
-    credential: str | None
-    origin: str
-    anthropic_version: bool = False
-    headers: Mapping[str, str] = _NO_HEADERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +66,11 @@ class Providers:
         self._random = random.Random(_seed(config))  # noqa: S311 - ids need to differ, not to be secret
         self.numbers = CallNumbers()
         self.quotas = Quotas()
-        self.callbacks: Callbacks | None = None
         self.library = Library() if config.scenarios is None else load_library(config.scenarios)
         self.replay = None if config.replay is None else Replay.of_file(config.replay, config.replay_speed)
         self.responses = ResponseStore(config.job_capacity)
         self.cache = PromptCache(config.cache_capacity, config.cache_window_s)
-        self.jobs = Jobs(config.job_capacity)
+        self.media = MediaAnswers(config, self.library, self._random)
         self._operations: Mapping[str, Callable[[Received, Entry, Identity], Plan]] = {
             "chat": self._chat,
             "messages": self._chat,
@@ -104,9 +78,9 @@ class Providers:
             "response": self._response,
             "count_tokens": self._count_tokens,
             "models": self._models,
-            "submit": self._submit,
-            "job": self._job,
-            "file": self._file,
+            "submit": self.media.submit,
+            "job": self.media.job,
+            "file": self.media.file,
         }
 
     def answer(self, received: Received, entry: Entry) -> Plan:
@@ -116,7 +90,7 @@ class Providers:
         try:
             if self.replay is not None:
                 with contextlib.suppress(Refusal):
-                    _note_call(entry, load_object(received.body))
+                    note_call(entry, load_object(received.body))
                 return self.replay.plan(received.method, entry.path, entry.query, received.body)
             self._admit(received)
             return self._operations[route.operation](received, entry, identity)
@@ -157,7 +131,7 @@ class Providers:
             self.replay.reset()
         self.cache.clear()
         self.responses.clear()
-        self.jobs.clear()
+        self.media.jobs.clear()
         self.library.reset()
         self.quotas.clear()
         self.numbers.clear()
@@ -183,11 +157,11 @@ class Providers:
         if self._config.strict:
             strict.check_size(operation, len(received.body))
         body = load_object(received.body)
-        _note_call(entry, body)
+        note_call(entry, body)
         call = self._read(dialect, body, received)
-        scenario = self._scenario(received, entry, streamed=call.stream)
+        scenario = scenario_of(self.library, received, entry, streamed=call.stream)
         if scenario.fault in INSTEAD_OF_REPLY:
-            return self._replacement(received, scenario, identity, streamed=call.stream)
+            return replaced(received, scenario, identity, streamed=call.stream)
         if scenario.requests_per_minute is not None or scenario.tokens_per_minute is not None:
             self.quotas.admit(
                 scenario,
@@ -238,10 +212,10 @@ class Providers:
         credential, response_id = received.credential or "", received.place.route.arguments[0]
         stored = self.responses.find(credential, response_id)
         if received.method != "DELETE":
-            return self._document(received, entry, Document(200, stored.body), identity)
+            return plain(self.library, received, entry, Document(200, stored.body), identity)
         self.responses.remove(credential, response_id)
         gone = {"id": response_id, "object": "response", "deleted": True}
-        return self._document(received, entry, json_document(200, gone), identity)
+        return plain(self.library, received, entry, json_document(200, gone), identity)
 
     def _cache_use(self, received: Received, call: Call, scenario: Scenario) -> CacheUse:
         if not call.marks or scenario.counts_scripted:
@@ -250,160 +224,24 @@ class Providers:
 
     def _count_tokens(self, received: Received, entry: Entry, identity: Identity) -> Plan:
         body = load_object(received.body)
-        _note_call(entry, body)
+        note_call(entry, body)
         call = read_messages(body, counting=True)
         if self._config.strict:
             strict.check("count_tokens", body, call, received.headers, self._config.models)
-        return self._document(
-            received, entry, json_document(200, {"input_tokens": call.input_tokens}), identity
+        return plain(
+            self.library, received, entry, json_document(200, {"input_tokens": call.input_tokens}), identity
         )
 
     def _models(self, received: Received, entry: Entry, identity: Identity) -> Plan:
         listing = _anthropic_models if received.anthropic_version else _openai_models
-        return self._document(received, entry, json_document(200, listing(self._config.models)), identity)
-
-    # Media
-
-    def _submit(self, received: Received, entry: Entry, identity: Identity) -> Plan:
-        body = load_object(received.body)
-        _note_call(entry, body)
-        scenario = self._scenario(received, entry, streamed=False)
-        job_id = f"job_{identity.digits}"
-        prompt = " ".join(body[name] for name in PROMPT_FIELDS if isinstance(body.get(name), str))
-        call = Call("media", stream=False, prompt=prompt, input_tokens=tokens_of(len(prompt)))
-        job = read_submission(
-            body,
-            job_id,
-            scenario,
-            caller_id=received.token.id if received.token else None,
-            now=time.monotonic(),
-            base=(self._config.public_url or received.origin) + received.place.prefix,
-            chance=self._random.getrandbits(16),
-            text=compose(call, NO_SCENARIO, CacheUse(), self._config.seed).text,
-        )
-        if scenario.fault in INSTEAD_OF_REPLY:
-            return self._replacement(received, scenario, identity, streamed=False)
-        self.jobs.add(job)
-        self._promise_callback(job)
-        answer = json_document(202, {"job_id": job_id, "state": "queued"})
-        return self._finished(received, answer, scenario, identity)
-
-    def _promise_callback(self, job: Job) -> None:
-        """Post the job's document to the address that its submission named, when it is over."""
-        fault, callbacks = job.scenario.fault, self.callbacks
-        if job.callback is None or callbacks is None or fault == "callback_never":
-            return
-        if job.scenario.outcome != "stuck":
-            times = 2 if fault == "callback_twice" else 1
-            # A timer of uvloop may ring a millisecond early; what is told is the end all the same.
-            over = job.submitted + job.duration_s + _CLOCK_STEP_S
-            callbacks.schedule(
-                job.id,
-                job.callback,
-                job.duration_s,
-                times,
-                lambda: job_document(job, max(over, time.monotonic())).body,
-            )
-
-    def _job(self, received: Received, entry: Entry, identity: Identity) -> Plan:
-        job_id = received.place.route.arguments[0]
-        job = self.jobs.find(job_id)
-        if job is None:
-            raise Refusal(404, f"there is no job {job_id[:64]!r}")
-        entry.model = job.model
-        entry.id = job.caller_id or entry.id
-        return self._document(
-            received,
-            entry,
-            job_document(job, time.monotonic(), self.jobs.polled(job, time.monotonic())),
-            identity,
-        )
-
-    def _file(self, received: Received, entry: Entry, identity: Identity) -> Plan:
-        job_id, name = received.place.route.arguments
-        job = self.jobs.find(job_id)
-        if job is None:
-            raise Refusal(404, f"there is no job {job_id[:64]!r}")
-        entry.model = job.model
-        entry.id = job.caller_id or entry.id
-        return self._document(received, entry, file_document(job, name, time.monotonic()), identity)
-
-    # What all of them share
-
-    def _document(self, received: Received, entry: Entry, document: Document, identity: Identity) -> Plan:
-        """The plan of a plain answer, under the scenario that the request carries, if any."""
-        scenario = self._scenario(received, entry, streamed=False)
-        if scenario.fault in INSTEAD_OF_REPLY:
-            return self._replacement(received, scenario, identity, streamed=False)
-        return self._finished(received, document, scenario, identity)
-
-    @staticmethod
-    def _finished(received: Received, document: Document, scenario: Scenario, identity: Identity) -> Plan:
-        header = request_id_header(received.place.route.dialect, identity.request_id)
-        document = Document(document.status, document.body, (*document.headers, header))
-        return faulty_document(document, scenario, delay_s=_delay_s(received, scenario))
-
-    @staticmethod
-    def _replacement(received: Received, scenario: Scenario, identity: Identity, *, streamed: bool) -> Plan:
-        status = scenario.status or 500
-        error = error_document(
-            received.place.route.dialect,
-            status,
-            default_message(status) if scenario.message is None else scenario.message,
-            identity.request_id,
-        )
-        return replacement(scenario, error, _delay_s(received, scenario), streamed=streamed)
-
-    def _scenario(self, received: Received, entry: Entry, *, streamed: bool) -> Scenario:
-        library, token = self.library, received.token
-        route = received.place.route
-        surface = _SURFACES.get(route.operation, OTHER)
-        model = entry.model or ""
-        if (
-            not library.bindings
-            and not library.file_rules
-            and not library.outages
-            and not model.startswith(MODEL_PREFIX)
-            and HEADER not in received.headers
-        ):
-            scenario = (
-                NO_SCENARIO if token is None else recurring.scenario_of(token, surface, streamed=streamed)
-            )
-            if scenario is not None:
-                return scenario
-        return library.choose(
-            Asked(
-                operation=route.operation,
-                surface=surface,
-                streamed=streamed,
-                token=token,
-                provider=route.provider,
-                upstream=received.place.upstream,
-                path=entry.path,
-                model=model,
-                headers=received.headers,
-                now=time.monotonic(),
-            )
+        return plain(
+            self.library, received, entry, json_document(200, listing(self._config.models)), identity
         )
 
 
 def _seed(config: SimulatorConfig) -> int | str:
     """Ids of calls without one differ between workers."""
     return config.seed if config.worker is None else f"{config.seed}:{config.worker}"
-
-
-def _delay_s(received: Received, scenario: Scenario) -> float:
-    """How long an answer is held back that is not made of content events."""
-    spike_ms = scenario.spike_ms if scenario.fault == "latency_spike" else 0.0
-    name = (received.token.id if received.token else None) or ""
-    return first_s(scenario.ttft_ms, zlib.crc32(name.encode())) + spike_ms / 1000
-
-
-def _note_call(entry: Entry, body: Json) -> None:
-    model = body.get("model")
-    entry.model = model[:256] if isinstance(model, str) else None
-    stream = body.get("stream", False)
-    entry.stream = stream if isinstance(stream, bool) else None
 
 
 def _openai_models(models: tuple[str, ...]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _count(name: str, value: str) -> int:
 
 def _callbacks(controls: Controls, asked: Asked) -> Json:
     del asked
-    callbacks = controls.providers.callbacks
+    callbacks = controls.providers.media.callbacks
     return {"callbacks": [] if callbacks is None else list(callbacks.log)}
 
 

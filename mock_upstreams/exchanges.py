@@ -12,12 +12,13 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from mock_upstreams.answers import Providers, Received
+from mock_upstreams.answers import Providers
 from mock_upstreams.config import SimulatorConfig
 from mock_upstreams.errors import MEDIA
 from mock_upstreams.heads import Head
 from mock_upstreams.journal import Entry, Journal
 from mock_upstreams.pacing import Wheel
+from mock_upstreams.plain_answers import Received
 from mock_upstreams.plans import Plan
 from mock_upstreams.player import Player
 from mock_upstreams.refusals import Refusal

@@ -124,7 +124,7 @@ class Simulator:
         self._runner = runner
         if config.control_url is not None:
             self._forwarder = Asker(config.control_url)
-        self.providers.callbacks = Callbacks(self.config.callback_secret)
+        self.providers.media.callbacks = Callbacks(self.config.callback_secret)
         self._port = int(runner.addresses[0][1])
         self.listeners = Listeners(config.host, server, self._exchanges.upstreams, context)
         self._controls.listeners = self.listeners
@@ -164,8 +164,8 @@ class Simulator:
             await asyncio.wait(handlers, timeout=_STOP_LIMIT_S)
         if self.listeners is not None:
             await self.listeners.stop()
-        if self.providers.callbacks is not None:
-            await self.providers.callbacks.stop()
+        if self.providers.media.callbacks is not None:
+            await self.providers.media.callbacks.stop()
         if self._forwarder is not None:
             await self._forwarder.close()
         await runner.cleanup()

@@ -86,7 +86,7 @@ def _flag(value: Any) -> bool:
 
 
 def _flush(value: Any) -> str:
-    if value not in {"frame", "stream"}:
+    if value not in ("frame", "stream"):
         raise ValueError("frame or stream")
     return str(value)
 

@@ -72,7 +72,7 @@ class _Remote:
 def share(providers: Providers, owner: Owner) -> None:
     """Have the providers of a worker use the owner's state in place of their own."""
     remote = {part: _Remote(owner, part) for part in _PARTS}
-    providers.jobs = cast("Jobs", remote["jobs"])
+    providers.media.jobs = cast("Jobs", remote["jobs"])
     providers.responses = cast("ResponseStore", remote["responses"])
     providers.cache = cast("PromptCache", remote["cache"])
     providers.quotas = cast("Quotas", remote["quotas"])

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mock_upstreams import FAULTS, Entry, SimulatorConfig, scenario_keys
-from mock_upstreams.answers import Providers, Received
+from mock_upstreams.answers import Providers
+from mock_upstreams.plain_answers import Received
 from mock_upstreams.routes import find_place
 from mock_upstreams.scenario import find_token
 
