@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +16,24 @@ from reference_gateway.config import (
     Channel,
     ChatModel,
     Dialect,
-    FieldRule,
     GatewayConfig,
     Group,
     HostMode,
     Limits,
     Listen,
     LogSettings,
-    LongContext,
-    MediaKind,
     MediaProvider,
-    Rates,
-    Surface,
-    TaskModel,
     TracingSettings,
 )
+from reference_gateway.config_models import aimlapi_model, chat_model, money, task_model
 from reference_gateway.config_section import REQUIRED, ConfigError, Section, nearest
-from reference_gateway.money import MoneyError, pico_from_usd, pico_per_token
+from reference_gateway.money import pico_from_usd
 
 _ANY_LOOPBACK = "127.0.0.1:0"
-_ENDPOINTS = ("images", "videos", "audio", "humanize", "detect", "essay")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SURFACES = ("chat", "tasks", "aimlapi", "operator")
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
-_FIELD_TYPES = ("string", "integer", "number", "boolean", "array", "object")
 
 
 def load_config(path: str | Path, environment: Mapping[str, str] | None = None) -> GatewayConfig:
@@ -54,9 +47,11 @@ def load_config(path: str | Path, environment: Mapping[str, str] | None = None) 
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of configuration keys")
@@ -94,8 +89,8 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
     top = Section("", values)
     channels = {name: _channel(section) for name, section in top.sections("channels")}
     groups = {name: _group(section) for name, section in top.sections("groups")}
-    models = {name: _chat_model(section) for name, section in top.sections("models")}
-    task_models = {name: _task_model(section) for name, section in top.sections("task_models")}
+    models = {name: chat_model(section) for name, section in top.sections("models")}
+    task_models = {name: task_model(section) for name, section in top.sections("task_models")}
     listen = top.section("listen", {})
     aimlapi = _aimlapi(top.section("aimlapi", {}))
     database = top.take("database", str, None)
@@ -116,7 +111,7 @@ def parse_config(values: Mapping[str, Any]) -> GatewayConfig:
         models=models,
         task_models=task_models,
         aimlapi=aimlapi,
-        web_search_fee=_money(top, "web_search_fee", pico_from_usd, "0"),
+        web_search_fee=money(top, "web_search_fee", pico_from_usd, "0"),
         task_rate_limit=top.whole("task_rate_limit", 10, least=1),
         upstream_timeout_s=top.seconds("upstream_timeout_s", 600.0),
         task_poll_interval_s=top.seconds("task_poll_interval_s", 1.0),
@@ -179,17 +174,17 @@ def _is_url(database: str | None) -> bool:
     return True
 
 
-def _address(section: "Section", key: str) -> Address:
+def _address(section: Section, key: str) -> Address:
     text = section.take(key, str, _ANY_LOOPBACK)
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(
             f"{section.place(key)}: {text!r} is no address; write host:port, port 0 for a free one"
         )
     return Address(host.strip("[]") or "127.0.0.1", int(port))
 
 
-def _host_mode(section: "Section") -> HostMode | None:
+def _host_mode(section: Section) -> HostMode | None:
     if not section.has("shared") and not section.has("hosts"):
         return None
     address = _address(section, "shared")
@@ -216,7 +211,7 @@ def _host_mode(section: "Section") -> HostMode | None:
     return HostMode(address, names)
 
 
-def _media(section: "Section") -> MediaProvider:
+def _media(section: Section) -> MediaProvider:
     media = MediaProvider(
         url=_url(section, "url"),
         key=section.take("key", str),
@@ -228,7 +223,7 @@ def _media(section: "Section") -> MediaProvider:
     return media
 
 
-def _limits(section: "Section") -> Limits:
+def _limits(section: Section) -> Limits:
     usual = Limits()
     limits = Limits(
         body_bytes=section.whole("body_bytes", usual.body_bytes, least=1),
@@ -240,7 +235,7 @@ def _limits(section: "Section") -> Limits:
     return limits
 
 
-def _log_settings(section: "Section") -> LogSettings:
+def _log_settings(section: Section) -> LogSettings:
     usual = LogSettings()
     settings = LogSettings(
         section.one_of("level", _LEVELS, usual.level), section.one_of("format", _FORMATS, usual.format)
@@ -249,21 +244,21 @@ def _log_settings(section: "Section") -> LogSettings:
     return settings
 
 
-def _tracing(section: "Section") -> TracingSettings:
+def _tracing(section: Section) -> TracingSettings:
     usual = TracingSettings("")
     settings = TracingSettings(_url(section, "endpoint"), section.take("service", str, usual.service))
     section.finish()
     return settings
 
 
-def _url(section: "Section", key: str) -> str:
+def _url(section: Section, key: str) -> str:
     text: str = section.take(key, str)
     if not text.startswith(("http://", "https://")):
         raise ConfigError(f"{section.place(key)}: {text!r} must be an http or https URL")
     return text.rstrip("/")
 
 
-def _channel(section: "Section") -> Channel:
+def _channel(section: Section) -> Channel:
     dialect = section.choice("dialect", Dialect)
     url = _url(section, "url")
     if (dialect is Dialect.OPENAI) is not url.endswith("/v1"):
@@ -277,13 +272,13 @@ def _channel(section: "Section") -> Channel:
     return channel
 
 
-def _group(section: "Section") -> Group:
+def _group(section: Section) -> Group:
     group = Group(section.name, _routes(section), section.whole("requests_per_second", None, least=1))
     section.finish()
     return group
 
 
-def _routes(section: "Section", default: Any = REQUIRED) -> dict[str, str]:
+def _routes(section: Section, default: Any = REQUIRED) -> dict[str, str]:
     routes = section.take("routes", dict, default)
     for model, channel in routes.items():
         if not isinstance(model, str) or not isinstance(channel, str):
@@ -291,109 +286,11 @@ def _routes(section: "Section", default: Any = REQUIRED) -> dict[str, str]:
     return dict(routes)
 
 
-def _aimlapi(section: "Section") -> AimlapiService:
+def _aimlapi(section: Section) -> AimlapiService:
     service = AimlapiService(
-        models={name: _aimlapi_model(model) for name, model in section.sections("models", optional=True)},
+        models={name: aimlapi_model(model) for name, model in section.sections("models", optional=True)},
         group=Group("aimlapi", _routes(section, {}), section.whole("requests_per_second", None, least=1)),
         concurrent_requests=section.whole("concurrent_requests", None, least=1),
     )
     section.finish()
     return service
-
-
-def _aimlapi_model(section: "Section") -> ChatModel:
-    written = section.section("rates")
-    model = ChatModel(
-        id=section.name,
-        family=Dialect.ANTHROPIC,
-        rates=_rates(written, "1", "1"),
-        long_context=None,
-        max_output=section.whole("max_output", 128_000, least=1),
-        surfaces=frozenset({Surface.AIMLAPI}),
-    )
-    written.finish()
-    section.finish()
-    return model
-
-
-def _chat_model(section: "Section") -> ChatModel:
-    written = section.section("rates")
-    rates = _rates(written, "1", "1")
-    long_context = None
-    if section.has("long_context"):
-        tier = section.section("long_context")
-        factors = tier.take("input_factor", str), tier.take("output_factor", str)
-        long_context = LongContext(tier.whole("above", REQUIRED, least=1), _rates(written, *factors))
-        tier.finish()
-    written.finish()
-    surfaces = section.take("surfaces", list, [Surface.CHAT.value])
-    unknown = [name for name in surfaces if name not in {Surface.CHAT, Surface.MESSAGES}]
-    if unknown or not surfaces:
-        raise ConfigError(f"{section.place('surfaces')}: must list chat, messages or both, found {surfaces}")
-    model = ChatModel(
-        id=section.name,
-        family=section.choice("family", Dialect),
-        rates=rates,
-        long_context=long_context,
-        max_output=section.whole("max_output", 128_000, least=1),
-        surfaces=frozenset(Surface(name) for name in surfaces),
-    )
-    section.finish()
-    return model
-
-
-def _rates(section: "Section", input_factor: str, output_factor: str) -> Rates:
-    def rate(key: str, factor: str) -> int:
-        return _money(section, key, lambda text: pico_per_token(text, factor))
-
-    def cache_rate(key: str) -> int | None:
-        return rate(key, input_factor) if section.has(key) else None
-
-    return Rates(
-        input=rate("input", input_factor),
-        output=rate("output", output_factor),
-        cache_read=cache_rate("cache_read"),
-        cache_write=cache_rate("cache_write"),
-    )
-
-
-def _task_model(section: "Section") -> TaskModel:
-    endpoint = section.take("endpoint", str)
-    if endpoint not in _ENDPOINTS:
-        raise ConfigError(f"{section.place('endpoint')}: {endpoint!r} must be one of {', '.join(_ENDPOINTS)}")
-    model = TaskModel(
-        id=section.name,
-        endpoint=endpoint,
-        kind=section.choice("kind", MediaKind),
-        required=tuple(section.take("required", list, [])),
-        price=section.whole("price", REQUIRED, least=0),
-        price_per=section.take("price_per", str, None),
-        fields={name: _field_rule(rule) for name, rule in section.sections("fields", optional=True)},
-    )
-    section.finish()
-    return model
-
-
-def _field_rule(section: "Section") -> FieldRule:
-    kind = section.take("type", str, None)
-    if kind is not None and kind not in _FIELD_TYPES:
-        raise ConfigError(f"{section.place('type')}: {kind!r} must be one of {', '.join(_FIELD_TYPES)}")
-    rule = FieldRule(
-        type=kind,
-        enum=tuple(section.take("enum", list, [])),
-        low=section.take("min", (int, float), None),
-        high=section.take("max", (int, float), None),
-        max_length=section.whole("max_length", None, least=0),
-        max_items=section.whole("max_items", None, least=0),
-        media=section.take("media", bool, default=False),
-    )
-    section.finish()
-    return rule
-
-
-def _money(section: "Section", key: str, read: Callable[[str], int], default: str | None = None) -> int:
-    text = section.take(key, str, REQUIRED if default is None else default)
-    try:
-        return read(text)
-    except MoneyError as error:
-        raise ConfigError(f"{section.place(key)}: {error}") from error

@@ -1,12 +1,22 @@
 """One mapping of a configuration file, read key by key; what nobody has read is an unknown key."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 REQUIRED: Any = object()
+_WORDS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+}
+"""What people call a kind of value."""
 
 
 class ConfigError(ValueError):
@@ -49,7 +59,7 @@ class Section:
         if kind is str and type(value) is int:
             return str(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            expected = kind.__name__ if isinstance(kind, type) else " or ".join(k.__name__ for k in kind)
+            expected = _WORDS[kind if isinstance(kind, type) else kind[-1]]
             hint = "; put quotes around decimal amounts" if isinstance(value, float) else ""
             raise ConfigError(f"{self.place(key)}: must be {expected}, found {value!r}{hint}")
         return value
@@ -64,22 +74,18 @@ class Section:
     def seconds(self, key: str, default: float) -> float:
         """A positive number of seconds."""
         value = float(self.take(key, (int, float), default))
-        if value <= 0:
+        if not value > 0:
             raise ConfigError(f"{self.place(key)}: must be more than 0 seconds, found {value}")
         return value
 
-    def choice(self, key: str, values: Callable[[str], T]) -> T:
+    def choice(self, key: str, values: type[E]) -> E:
         """A value of an enumeration."""
-        text = self.take(key, str)
-        try:
-            return values(text)
-        except ValueError as error:
-            raise ConfigError(f"{self.place(key)}: {error}") from error
+        return values(self.one_of(key, tuple(values), REQUIRED))
 
-    def one_of(self, key: str, words: tuple[str, ...], default: str) -> str:
+    def one_of(self, key: str, words: tuple[str, ...], default: Any) -> Any:
         """One of a few words."""
-        text: str = self.take(key, str, default)
-        if text not in words:
+        text = self.take(key, str, default)
+        if text is not None and text not in words:
             raise ConfigError(f"{self.place(key)}: {text!r} must be one of {', '.join(words)}")
         return text
 

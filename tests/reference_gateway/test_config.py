@@ -95,7 +95,7 @@ def test_a_channel_key_may_be_one_per_account() -> None:
         ("listen", {"chat": "nowhere"}, "listen.chat: 'nowhere' is no address"),
         ("channels.o.url", "http://o", "must end in /v1"),
         ("channels.a.url", "http://a/v1", "must be the bare root"),
-        ("channels.o.dialect", "latin", "channels.o.dialect: 'latin' is not a valid"),
+        ("channels.o.dialect", "latin", "channels.o.dialect: 'latin' must be one of openai, anthropic"),
         (
             "groups.default.routes",
             {"m/y": "o"},
@@ -103,10 +103,14 @@ def test_a_channel_key_may_be_one_per_account() -> None:
         ),
         ("groups.default.routes", {"m/x": "q"}, "no such channel 'q'"),
         ("groups", {"pro": {"routes": {}}}, "a group named default is needed"),
-        ("models.m/x.rates.input", 2.5, "models.m/x.rates.input: must be str, found 2.5; put quotes"),
+        ("models.m/x.rates.input", 2.5, "models.m/x.rates.input: must be text, found 2.5; put quotes"),
         ("models.m/x.rates.input", "0.0000001", "not a whole number of pico-dollars per token"),
         ("models.m/x.rates.output", "0.000001", "0.000001 x 1.5 is not a whole number"),
         ("models.m/x.surfaces", ["web"], "models.m/x.surfaces: must list chat, messages or both"),
+        ("models.m/x.surfaces", [{"a": "b"}], "models.m/x.surfaces: must list chat, messages or both"),
+        ("groups", ["default"], "groups: must be a mapping, found ['default']"),
+        ("listen", {"chat": "127.0.0.1:²"}, "listen.chat: '127.0.0.1:²' is no address"),
+        ("drain_s", float("nan"), "drain_s: must be more than 0 seconds, found nan"),
         ("task_models.t.price", -1, "task_models.t.price: must be at least 0"),
         ("task_models.t.endpoint", "songs", "task_models.t.endpoint: 'songs' must be one of images"),
         (
@@ -133,8 +137,12 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")
     broken = tmp_path / "broken.yaml"
-    broken.write_text("a: [")
-    with pytest.raises(ConfigError, match="is not YAML"):
+    for text in (b"a: [", b"day: 2026-13-45", b"[" * 5000):
+        broken.write_bytes(text)
+        with pytest.raises(ConfigError, match="is not YAML"):
+            load_config(broken)
+    broken.write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError, match="is not UTF-8"):
         load_config(broken)
     broken.write_text("- a")
     with pytest.raises(ConfigError, match="mapping"):
