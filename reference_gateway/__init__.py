@@ -2,8 +2,7 @@
 
 Surfaces: the chat workspace (OpenAI and Anthropic formats, billed in dollars per token), the AI/ML API (chat that tells
 the cost of every call), the task gateway (asynchronous media and text tasks, billed in whole credits) and an operator
-API. Money lives in a double-entry ledger on SQLite
-or PostgreSQL.
+API. Money lives in a double-entry ledger on SQLite or PostgreSQL.
 
 `Gateway(config)` is an async context manager; `load_config` reads YAML, `reapi_config` is a ready configuration.
 """

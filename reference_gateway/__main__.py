@@ -9,21 +9,14 @@ from pathlib import Path
 
 import uvloop
 
-from reference_gateway.collector import calm_collector
 from reference_gateway.config import GatewayConfig
 from reference_gateway.config_file import load_config
 from reference_gateway.config_reference import SCHEMA_FILE, reference
 from reference_gateway.config_section import ConfigError
-from reference_gateway.gateway import Gateway, GatewayStartError, serve_until
-from reference_gateway.observation.logs import configure_logging
+from reference_gateway.gateway import GatewayStartError
 from reference_gateway.observation.metrics import count_together
-from reference_gateway.supervisor import (
-    Supervisor,
-    WorkersError,
-    check_workers,
-    inherited_sockets,
-    serve_worker,
-)
+from reference_gateway.running import prepare, serve
+from reference_gateway.supervisor import WorkersError, check_workers, inherited_sockets, serve_worker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,11 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, WorkersError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the program's output
         return 2
-    configure_logging(config)
     if options.count_into is not None:
         folder, _, worker = options.count_into.rpartition(":")
         count_together(Path(folder), int(worker))
-    calm_collector()
     try:
         uvloop.run(_run(Path(options.config), config, options.workers, options.inherit))
     except GatewayStartError as error:
@@ -66,12 +57,11 @@ async def _run(path: Path, config: GatewayConfig, workers: int, inherit: str | N
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
-    if inherit is not None:
-        await serve_worker(stop, config, inherited_sockets(inherit))
-    elif workers > 1:
-        await Supervisor(path, config, workers).run(stop)
+    if inherit is None:
+        await serve(path, config, workers, stop)
     else:
-        await serve_until(stop, Gateway(config))
+        prepare(config)
+        await serve_worker(stop, config, inherited_sockets(inherit))
 
 
 if __name__ == "__main__":

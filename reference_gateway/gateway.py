@@ -329,17 +329,3 @@ async def _take_over(ledger: Ledger, worker: TaskWorker) -> None:
     if released := await ledger.release_open_holds():
         _log.warning("released %d holds of calls that a stop had interrupted", released)
     await worker.recover()
-
-
-async def serve_until(stop: asyncio.Event, gateway: Gateway) -> None:
-    """Run a gateway until the event is set, saying where it listens."""
-    async with gateway:
-        for name, url in (
-            ("chat", gateway.chat_url),
-            ("messages", gateway.messages_url),
-            ("tasks", gateway.tasks_url),
-            ("aimlapi", gateway.aimlapi_url),
-            ("operator", gateway.operator_url),
-        ):
-            print(f"{name:9}{url}", flush=True)  # noqa: T201 - the program's output
-        await stop.wait()

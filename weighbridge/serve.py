@@ -16,9 +16,10 @@ from mock_upstreams.running import serve
 from mock_upstreams.settings import SettingsError
 from mock_upstreams.tls import TlsError
 from mock_upstreams.workers import WorkerDiedError
-from reference_gateway import ConfigError, Gateway, GatewayStartError, load_config
+from reference_gateway import ConfigError, GatewayStartError, load_config
 from reference_gateway.config_reference import SCHEMA_FILE, reference
-from reference_gateway.supervisor import Supervisor, WorkersError, check_workers
+from reference_gateway.running import serve as run_gateway
+from reference_gateway.supervisor import WorkersError, check_workers
 from weighbridge.embed import serving
 from weighbridge.errors import ExitCode, HarnessError, TargetFileError
 
@@ -141,16 +142,4 @@ def serve_gateway(config: Path, workers: int = 1) -> ExitCode:
         check_workers(parsed, workers)
     except (ConfigError, WorkersError) as error:
         raise TargetFileError(str(error)) from error
-
-    async def body(stop: asyncio.Event) -> None:
-        if workers > 1:
-            await Supervisor(config, parsed, workers).run(stop)
-            return
-        async with Gateway(parsed) as gateway:
-            typer.echo(f"chat     {gateway.chat_url}\nmessages {gateway.messages_url}")
-            typer.echo(
-                f"tasks    {gateway.tasks_url}\naimlapi  {gateway.aimlapi_url}\noperator {gateway.operator_url}"
-            )
-            await stop.wait()
-
-    return _serve(body)
+    return _serve(lambda stop: run_gateway(config, parsed, workers, stop))

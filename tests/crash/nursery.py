@@ -18,7 +18,7 @@ import uvloop
 
 import reference_gateway.postgresql_database  # noqa: F401 - loaded before the first fork
 from reference_gateway import Components, Gateway, load_config
-from reference_gateway.gateway import serve_until
+from reference_gateway.running import serve_until
 from tests.crash.defects import components
 from tests.crash.stages import Trigger, mortal
 
