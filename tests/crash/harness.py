@@ -7,20 +7,17 @@ It proves that the death of the process loses nothing. It proves nothing about p
 
 import asyncio
 import os
-import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import yaml
 
-from mock_upstreams import Simulator, SimulatorConfig
-from tests.crash.audit import Audit, Tally, configuration
 from tests.crash.evidence import Books, read_books
+from tests.crash.run import Run
 from tests.crash.stages import STAGES
 from tests.crash.traffic import Traffic, as_json, open_accounts, read_urls
 
@@ -66,59 +63,27 @@ class Nursery:
             await self._process.wait()
 
 
-class CrashRun:
-    """One run over one database."""
+class CrashRun(Run):
+    """One run of one process."""
 
-    def __init__(
-        self,
-        folder: Path,
-        database: str,
-        seed: int,
-        *,
-        defect: str | None = None,
-        progress: Callable[[str], None] = lambda _line: None,
-    ) -> None:
-        self._folder = folder
-        self._database = database
-        self._chance = random.Random(seed)
-        self._defect = defect
-        self._stages = list(STAGES)
-        self.tally = Tally()
-        self._audit = Audit(self.tally, progress)
-
-    async def run(self, kills: int) -> Tally:
-        """Kill so many times; the tally says what came of it. Stops early when something is wrong."""
-        began = time.monotonic()
-        async with (
-            Simulator(SimulatorConfig(journal_capacity=500_000)) as simulator,
-            aiohttp.ClientSession() as session,
-        ):
-            values = configuration(simulator.url, self._database, str(self._folder / "files"))
-            (self._folder / "gateway.yaml").write_text(yaml.safe_dump(values))
-            nursery = await Nursery.open()
-            try:
-                await self._lives(nursery, session, simulator.url, kills)
-            finally:
-                await nursery.close()
-        self.tally.seconds = time.monotonic() - began
-        return self.tally
-
-    async def _lives(
-        self, nursery: Nursery, session: aiohttp.ClientSession, simulator: str, kills: int
-    ) -> None:
-        first = await self._start(nursery, None, 1)
-        accounts = await open_accounts(session, (await self._urls(first))["operator"])
-        await self._end(nursery, first, signal.SIGTERM)
-        traffic = Traffic(self._chance, accounts)
-        while self.tally.kills < kills and not self.tally.wrong:
-            await self._live_and_die(nursery, traffic)
-            if self.tally.kills % LIVES_PER_LOOK == 0 or self.tally.kills == kills:
-                books = await self._rest(nursery)
-                await self._audit.look(session, simulator, traffic.attempts, books)
+    async def _kill_until(self, kills: int, session: aiohttp.ClientSession, simulator: str) -> None:
+        nursery = await Nursery.open()
+        try:
+            first = await self._start(nursery, None, 1)
+            accounts = await open_accounts(session, (await self._urls(first))["operator"])
+            await self._end(nursery, first, signal.SIGTERM)
+            traffic = Traffic(self._chance, accounts)
+            while self.tally.kills < kills and not self.tally.wrong:
+                await self._live_and_die(nursery, traffic)
+                if self.tally.kills % LIVES_PER_LOOK == 0 or self.tally.kills == kills:
+                    books = await self._rest(nursery)
+                    await self._audit.look(session, simulator, traffic.attempts, books)
+        finally:
+            await nursery.close()
 
     async def _live_and_die(self, nursery: Nursery, traffic: Traffic) -> None:
         fate = self._chance.random()
-        stage = self._next_stage() if fate < _STAGED else None
+        stage = self._next(STAGES) if fate < _STAGED else None
         pid = await self._start(nursery, stage, self._chance.randint(1, 3))
         if fate > 1 - _IN_START:
             self.tally.hit("while starting")
@@ -150,11 +115,6 @@ class CrashRun:
         until = time.monotonic() + _STAGE_S
         while traffic.ended < goal and time.monotonic() < until and not calling.done():  # noqa: ASYNC110 - many callers count
             await asyncio.sleep(0.002)
-
-    def _next_stage(self) -> str:
-        if not self._stages:
-            self._stages = list(STAGES)
-        return self._stages.pop(self._chance.randrange(len(self._stages)))
 
     def _count_stage(self, stage: str | None) -> None:
         if stage is not None:

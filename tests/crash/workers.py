@@ -8,20 +8,18 @@ program is stopped, and callers, providers and books are compared.
 
 import asyncio
 import os
-import random
 import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
 import aiohttp
-import yaml
 
-from mock_upstreams import Simulator, SimulatorConfig
-from tests.crash.audit import Audit, Tally, configuration
 from tests.crash.evidence import Books, read_books
+from tests.crash.run import Run
 from tests.crash.traffic import Traffic, open_accounts, read_urls
 from tests.postgresql.server import PostgresqlServer, children, ended
 
@@ -101,8 +99,10 @@ class Program:
             await self.kill(workers_too=True)
 
 
-class WorkersRun:
+class WorkersRun(Run):
     """One run over one server, which is killed as well."""
+
+    settings: ClassVar[dict[str, Any]] = {"lease_s": 5.0, "database_connections": 4}
 
     def __init__(
         self,
@@ -115,40 +115,23 @@ class WorkersRun:
         kills_per_look: int = KILLS_PER_LOOK,
         progress: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self._folder = folder
-        self._kills_per_look = kills_per_look
+        super().__init__(folder, database, seed, defect=defect, progress=progress)
         self._server = server
-        self._database = database
-        self._chance = random.Random(seed)
-        self._defect = defect
-        self._ways: list[str] = []
-        self.tally = Tally()
-        self._audit = Audit(self.tally, progress)
+        self._kills_per_look = kills_per_look
 
-    async def run(self, kills: int) -> Tally:
-        """Kill so many times; the tally says what came of it. Stops early when something is wrong."""
-        began = time.monotonic()
-        async with (
-            Simulator(SimulatorConfig(journal_capacity=500_000)) as simulator,
-            aiohttp.ClientSession() as session,
-        ):
-            values = configuration(simulator.url, self._database, str(self._folder / "files"))
-            values |= {"lease_s": 5.0, "database_connections": 4}
-            (self._folder / "gateway.yaml").write_text(yaml.safe_dump(values))
-            program = await Program.start(self._folder, self._defect)
-            try:
-                traffic = Traffic(self._chance, await open_accounts(session, program.urls["operator"]))
-                while self.tally.kills < kills and not self.tally.wrong:
-                    goal = min(self.tally.kills + self._kills_per_look, kills)
-                    program = await self._lives(program, traffic, goal)
-                    books = await self._rest(program)
-                    await self._audit.look(session, simulator.url, traffic.attempts, books)
-                    if self.tally.kills < kills and not self.tally.wrong:
-                        program = await Program.start(self._folder, self._defect)
-            finally:
-                await program.close()
-        self.tally.seconds = time.monotonic() - began
-        return self.tally
+    async def _kill_until(self, kills: int, session: aiohttp.ClientSession, simulator: str) -> None:
+        program = await Program.start(self._folder, self._defect)
+        try:
+            traffic = Traffic(self._chance, await open_accounts(session, program.urls["operator"]))
+            while self.tally.kills < kills and not self.tally.wrong:
+                goal = min(self.tally.kills + self._kills_per_look, kills)
+                program = await self._lives(program, traffic, goal)
+                books = await self._rest(program)
+                await self._audit.look(session, simulator, traffic.attempts, books)
+                if self.tally.kills < kills and not self.tally.wrong:
+                    program = await Program.start(self._folder, self._defect)
+        finally:
+            await program.close()
 
     async def _lives(self, program: Program, traffic: Traffic, goal: int) -> Program:
         """Kill until the goal is reached; the program that lives then."""
@@ -159,7 +142,7 @@ class WorkersRun:
                 alive = True
                 while alive and self.tally.kills < goal:
                     await self._work(traffic)
-                    way = self._next_way()
+                    way = self._next(WAYS)
                     self.tally.hit(way)
                     alive = await self._kill(program, way)
                 if alive:
@@ -198,11 +181,6 @@ class WorkersRun:
         while traffic.ended < goal and time.monotonic() < until:  # noqa: ASYNC110 - many callers count
             await asyncio.sleep(0.002)
         await asyncio.sleep(self._chance.random() * _MORE_S)
-
-    def _next_way(self) -> str:
-        if not self._ways:
-            self._ways = list(WAYS)
-        return self._ways.pop(self._chance.randrange(len(self._ways)))
 
     async def _rest(self, program: Program) -> Books:
         """What the books say once the living have driven everything to its end, or the patience has."""
