@@ -25,7 +25,8 @@ Everything here runs in the main process, which gevent never enters; the client 
     report      the result: exit code, lines, files
     document    load.json
     page        the HTML report
+    page_plots  its plots
     page_style  its look
-    charts      its plots
+    charts      the parts of a plot, as SVG
     export      JUnit and Markdown
 """
