@@ -34,9 +34,19 @@ async def _charged(lab: Lab, role: str, situation: str, scenario: Scenario, *, s
         await lab.money(who, label, "after", after=call, expect=changed)
 
 
+def _searches_cost(lab: Lab, role: str) -> bool:
+    return "web_search" in lab.target.rates.get(lab.target.models[role], {})
+
+
 @probe("chat", needs=("upstream", "balance", "rates"))
 async def chat_charges(lab: Lab) -> None:
     """Plain charges, streamed and not, with and without cached tokens and web searches."""
+    if not any(role.startswith("anthropic") for role in lab.roles("chat")):
+        for situation in ("charge-written", "charge-cached", "charge-long-claude"):
+            lab.miss(situation, "models.anthropic")
+    searching = [role for role in lab.roles("chat") if _searches_cost(lab, role)]
+    if not searching:
+        lab.miss("charge-search", "rates (web_search)")
     async with asyncio.TaskGroup() as group:
         plain = Scenario(prompt_tokens=120_001, completion_tokens=7_003)
         # Each model has a rate card of its own.
@@ -51,7 +61,7 @@ async def chat_charges(lab: Lab) -> None:
                 group.create_task(_charged(lab, role, "charge-cached", cached))
                 long = Scenario(prompt_tokens=400_000, completion_tokens=1_000)
                 group.create_task(_charged(lab, role, "charge-long-claude", long))
-            if "web_search" in lab.target.rates.get(lab.target.models[role], {}):
+            if role in searching:
                 search = Scenario(prompt_tokens=10_000, completion_tokens=500, searches=2)
                 group.create_task(_charged(lab, role, "charge-search", search))
 
