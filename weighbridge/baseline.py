@@ -20,6 +20,7 @@ from weighbridge.catalogue import Catalogue
 from weighbridge.errors import UsageError, nearest
 from weighbridge.judgement import Judgement, RowResult
 from weighbridge.locate import folder
+from weighbridge.output import write_or_refuse
 from weighbridge.suite import Check
 from weighbridge.verdict import Finding, Outcome, Verdict
 
@@ -259,12 +260,6 @@ def write(run: Path, out: Path, *, force: bool) -> tuple[int, int]:
             raise UsageError(f"{out} exists; pass --force to write it anew and keep its reasons")
         known = {(entry.requirement, entry.check): entry.reason for entry in _read(out)}
     text = from_report(report, known)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"the baseline {out} cannot be written: {error.strerror or error}; choose another place"
-        ) from error
+    write_or_refuse("the baseline", out, text)
     entries = _read(out)
     return len(entries), sum(entry.reason == NOT_EXAMINED for entry in entries)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from weighbridge.errors import UsageError
 from weighbridge.evidence import Ending, Exchange, Headers, Request
+from weighbridge.output import write_or_refuse
 from weighbridge.response_reader import Limits
 from weighbridge.target import CHAT_PATH, MESSAGES_PATH, key_problem, url_problem
 from weighbridge.target_file import load
@@ -263,13 +264,7 @@ def initial(
     answers = Answers(place, name, chosen, found)
     surfaces = surfaces_of(answers)
     text = text_of(answers, surfaces)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{out} cannot be written: {error.strerror or error}; choose another place"
-        ) from error
+    write_or_refuse("the target file", out, text)
     load(out, {name: key or "not-set-yet"})  # what we write, we can read
     tell(f"Wrote {out} ({', '.join(surfaces)})")
     tell("Next:")

@@ -32,10 +32,11 @@ from weighbridge.embed import EMBEDDED_PROFILES, EMBEDDED_SHAPE, gateway_on
 from weighbridge.engine import Evidence, Settings, gather
 from weighbridge.errors import ExitCode, UsageError, WeighbridgeError, nearest
 from weighbridge.judgement import Judgement, judge_rows
+from weighbridge.output import require_file
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.registry import PROBES
 from weighbridge.report.console import Console
-from weighbridge.report.document import require_file, write
+from weighbridge.report.document import write
 from weighbridge.suite import Check, judge_directly, load_checks
 from weighbridge.verdict import Level, Outcome, Verdict
 

@@ -17,9 +17,9 @@ import pytest
 
 from weighbridge.errors import ExitCode, UnreachableError, UsageError
 from weighbridge.locate import folder
+from weighbridge.output import require_file, require_folder
 from weighbridge.plugin import RunPlugin, attach_probe_fixtures
 from weighbridge.report.console import Console, summary_lines
-from weighbridge.report.document import require_file, require_folder
 from weighbridge.session import RunOptions, RunSession
 from weighbridge.target import Target, from_url, key_problem
 from weighbridge.target_file import load

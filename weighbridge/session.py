@@ -26,6 +26,7 @@ from weighbridge.engine import INTERRUPTED, Evidence, Progress, Settings, gather
 from weighbridge.errors import ExitCode, HarnessError, strongest
 from weighbridge.judgement import Judgement, exit_code, judge_rows
 from weighbridge.loops import new_event_loop
+from weighbridge.output import replace_file
 from weighbridge.plan import Plan, Selection, make_plan
 from weighbridge.recorded import generated_probes, load_report
 from weighbridge.report import document as report
@@ -284,9 +285,9 @@ class RunSession:
             report.write(document, path)
             if self.options.json_file is not None:
                 report.write(document, self.options.json_file)
-            report.replace_file(self.folder / evidence_file.NAME, self._recorded)
+            replace_file(self.folder / evidence_file.NAME, self._recorded)
             for name, body in self._bodies(document).items():
-                report.replace_file(self.folder / name, body)
+                replace_file(self.folder / name, body)
         except OSError as error:
             raise HarnessError(
                 f"the results cannot be written to {error.filename or self.folder}: {error.strerror or error}; "

@@ -46,7 +46,7 @@ from weighbridge.load.processes import (
     require_locust,
     run_locust,
 )
-from weighbridge.load.report import LoadRun, Places, examples, lines, write
+from weighbridge.load.report import RUNS, LoadRun, Places, examples, lines, write
 from weighbridge.load.shapes import Point
 from weighbridge.load.show import LoadConsole
 from weighbridge.load.trust import check as check_trust
@@ -123,7 +123,7 @@ def load_test(options: LoadOptions) -> ExitCode:
         return ExitCode.INTERRUPTED
     finally:
         console.end()
-    out = options.places.out or Path("reports") / "runs" / finished.info.id
+    out = options.places.out or RUNS / finished.info.id
     document = write(finished, out, options.places)
     for line in lines(finished, document, out):
         console.line(line)

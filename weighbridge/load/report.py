@@ -26,10 +26,14 @@ from weighbridge.load.plan import LoadPlan
 from weighbridge.load.show import against_lines, figure_lines, gate_lines
 from weighbridge.load.trust import Trust
 from weighbridge.load.verdicts import Recorded
+from weighbridge.output import require_file, require_folder
 from weighbridge.plan import Plan
 from weighbridge.report import document as report
 from weighbridge.report.console import summary_lines
 from weighbridge.target import Target
+
+#: Where the folder of a run is made that nobody named one for.
+RUNS = Path("reports") / "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ class Places:
             UsageError: one cannot.
         """
         if self.out is not None:
-            report.require_folder("--out", self.out)
+            require_folder("--out", self.out)
+        else:
+            require_folder("the folder", RUNS)
         named = (
             ("--json", self.json_file),
             ("--html", self.html),
@@ -58,7 +64,7 @@ class Places:
         )
         for option, path in named:
             if path is not None:
-                report.require_file(option, path)
+                require_file(option, path)
 
 
 @dataclass(frozen=True)

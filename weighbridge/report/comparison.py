@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.errors import UsageError
+from weighbridge.output import replace_file, require_file
 from weighbridge.recorded import load_report
-from weighbridge.report import document as report
 from weighbridge.report.html import asset, content_policy, environment
 from weighbridge.report.markdown import CLAIM_SIGNS, WORDS, escaped
 
@@ -266,7 +266,7 @@ def compare_reports(paths: Sequence[Path], html: Path | None, markdown: Path | N
         raise UsageError("compare takes at least two runs; name a second folder or report.json")
     for option, file in (("--html", html), ("--markdown", markdown)):
         if file is not None:
-            report.require_file(option, file)
+            require_file(option, file)
     reports = [load_report(path) for path in paths]
     pages = [_page_of(path) for path in paths]
 
@@ -274,10 +274,10 @@ def compare_reports(paths: Sequence[Path], html: Path | None, markdown: Path | N
         return build(reports, [_link(page, file) for page in pages])
 
     if html is not None:
-        report.replace_file(html, render_html(seen_from(html)).encode())
+        replace_file(html, render_html(seen_from(html)).encode())
         yield f"Comparison: {html}"
     if markdown is not None:
-        report.replace_file(markdown, render_markdown(seen_from(markdown)).encode())
+        replace_file(markdown, render_markdown(seen_from(markdown)).encode())
         yield f"Comparison: {markdown}"
     if html is None and markdown is None:
         yield render_markdown(seen_from(None)).rstrip("\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from weighbridge import __version__
 from weighbridge.capabilities import CAPABILITIES, capabilities
 from weighbridge.catalogue import EDITION
 from weighbridge.engine import Evidence
-from weighbridge.errors import UsageError
 from weighbridge.evidence import Call
 from weighbridge.evidence_file import Summary, without_surrogates
 from weighbridge.judgement import Claim, Judgement, RowResult
+from weighbridge.output import replace_file
 from weighbridge.plan import Plan
 from weighbridge.redaction import Secrets
 from weighbridge.report import money
@@ -276,53 +275,6 @@ def footer(document: Mapping[str, Any]) -> dict[str, Any]:
         "requirements": len(body["requirements"]),
         "sha256": hashlib.sha256(canonical.encode()).hexdigest(),
     }
-
-
-def require_folder(option: str, folder: Path) -> None:
-    """Make sure, before anything costs time, that files can be put into a folder; makes the folder.
-
-    Raises:
-        UsageError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".weighbridge-"):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"{option} {folder} cannot be written to: {error.strerror or error}; choose another place"
-        ) from error
-
-
-def require_file(option: str, path: Path) -> None:
-    """Make sure that `write` can write this file; makes its folder.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise UsageError(f"{option} {path} is no file; name a file to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
-        temporary.touch()
-        temporary.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"{option} {path} cannot be written: {error.strerror or error}; choose another place"
-        ) from error
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_suffix(path.suffix + ".part")
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def serialised(document: Mapping[str, Any]) -> bytes:

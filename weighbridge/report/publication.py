@@ -15,9 +15,9 @@ from typing import Any
 
 from weighbridge.errors import UsageError, WeighbridgeError
 from weighbridge.locate import folder
+from weighbridge.output import replace_file
 from weighbridge.recorded import load_report
 from weighbridge.report import badge, comparison
-from weighbridge.report.document import replace_file
 from weighbridge.report.markdown import CLAIM_SIGNS, WORDS, escaped
 from weighbridge.verification import verify
 

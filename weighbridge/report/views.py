@@ -13,6 +13,7 @@ from typing import Any
 
 from weighbridge.engine import Evidence
 from weighbridge.errors import HarnessError
+from weighbridge.output import replace_file, require_file, require_folder
 from weighbridge.report import document as report
 
 
@@ -43,9 +44,9 @@ class ViewPaths:
         """
         for name, path in self.chosen():
             if name == "allure":
-                report.require_folder("--allure", path)
+                require_folder("--allure", path)
             else:
-                report.require_file(f"--{name}", path)
+                require_file(f"--{name}", path)
 
 
 def rendered(name: str, document: Mapping[str, Any], evidence: Evidence | None) -> bytes:
@@ -94,7 +95,7 @@ def write_views(paths: ViewPaths, document: Mapping[str, Any], evidence: Evidenc
             continue
         data = rendered(name, document, evidence)
         try:
-            report.replace_file(path, data)
+            replace_file(path, data)
         except OSError as error:
             raise HarnessError(
                 f"--{name} {path} cannot be written: {error.strerror or error}; make room or choose another place"
