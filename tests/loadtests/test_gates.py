@@ -185,6 +185,7 @@ def test_gates_come_from_yaml(text: str, tmp_path: Path) -> None:
         ("", "write a list of gates"),
         ("- 5", "write a list"),
         ("a: [", "not valid YAML"),
+        ("- 2026-13-45", "not valid YAML: month must be in 1..12"),
         ("- x<5", "no metric 'x'"),
     ],
 )

@@ -236,8 +236,8 @@ def read_file(path: Path) -> tuple[Gate, ...]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"--gates {path} cannot be read: {why}") from error
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = getattr(error, "problem", None) or str(error) or "it cannot be parsed"
         raise UsageError(f"--gates {path}: not valid YAML: {problem}") from error
     if isinstance(raw, dict) and set(raw) == {"gates"}:
         raw = raw["gates"]
