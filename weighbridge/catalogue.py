@@ -6,6 +6,7 @@ profile's `drops` leave and its `raises` bind harder. A row's own level is never
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -96,7 +97,9 @@ class Catalogue:
         try:
             return self.requirements[requirement_id]
         except KeyError:
-            hint = nearest(requirement_id.upper(), self.requirements)
+            # CSTR-6 is meant for CSTR-06.
+            written = re.sub(r"-(\d)$", r"-0\1", requirement_id.upper())
+            hint = nearest(written, self.requirements)
             raise UsageError(
                 f"no requirement {requirement_id!r}{hint}; `weighbridge list requirements` shows all"
             ) from None

@@ -254,9 +254,13 @@ def checkup(
     wrong = sum(item.good is False for item in found)
     tell("")
     if wrong:
-        tell(f"{wrong} declarations do not hold; correct them before a run.")
+        what, them = ("declaration does", "it") if wrong == 1 else ("declarations do", "them")
+        tell(f"{wrong} {what} not hold; correct {them} before a run.")
         return ExitCode.INCOMPLETE
-    tell(f"Next: weighbridge run --target {target.place}")
+    # What this look was told beside the file, a run has to be told as well.
+    told = [] if plan.profiles == target.profiles else [f"--profile {name}" for name in plan.profiles]
+    told += ["--allow-commands"] if settings.allow_commands else []
+    tell(" ".join([f"Next: weighbridge run --target {target.place}", *told]))
     return ExitCode.OK
 
 

@@ -65,6 +65,6 @@ def baseline(
     from weighbridge.baseline import NOT_EXAMINED, write
 
     entries, unexamined = write(recorded, out, force=force)
-    typer.echo(f"{out}: {entries} known findings")
+    typer.echo(f"{out}: {entries} known finding{'' if entries == 1 else 's'}")
     if unexamined:
         typer.echo(f"Write a reason for {unexamined} of them (now: {NOT_EXAMINED!r}), then: --baseline {out}")

@@ -82,9 +82,15 @@ def _expand(value: Any, path: str, place: str, variables: Mapping[str, str]) -> 
 
 def _refuse_literal_secrets(document: Mapping[str, Any], path: str) -> None:
     for name, principal in (document.get("principals") or {}).items():
-        if isinstance(principal, dict) and "${" not in str(principal.get("key", "${")):
+        key = str(principal.get("key", "${KEY}")) if isinstance(principal, dict) else "${KEY}"
+        if _VARIABLE.search(key) is None:
+            found = (
+                "it names no variable as they are written here"
+                if "${" in key
+                else "a key stands in the file itself"
+            )
             raise TargetFileError(
-                f"{path}, principals.{name}.key: a key stands in the file itself; "
+                f"{path}, principals.{name}.key: {found}; "
                 f"put it into an environment variable and write ${{{name.replace('.', '_').upper()}_KEY}}"
             )
 

@@ -67,6 +67,11 @@ def test_a_literal_secret_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_a_variable_that_is_not_written_in_capitals_is_no_key(tmp_path: Path) -> None:
+    text = "name: x\nsurfaces: {chat: {url: http://127.0.0.1:1/v1}}\nprincipals: {chat.funded: {key: '${my_key}'}}\n"
+    _sentence(("run", "--target", _target(tmp_path, text)), 2, "names no variable", "${CHAT_FUNDED_KEY}")
+
+
 def test_an_unset_variable_is_named(tmp_path: Path) -> None:
     text = "name: x\nsurfaces: {chat: {url: '${NO_SUCH_URL_HERE}'}}\n"
     _sentence(("run", "--target", _target(tmp_path, text)), 2, "NO_SUCH_URL_HERE", "export it")
