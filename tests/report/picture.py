@@ -1,6 +1,6 @@
-"""The picture of a report that README and documentation show: `python -m tests.report.picture` takes it again.
+"""The pictures of a report that README and documentation show: `python -m tests.report.picture` takes them again.
 
-The picture says in a text chunk of its own from which published report it was taken, and a test holds it to that report.
+Each says in a text chunk of its own from which published report it was taken, and a test holds it to that report.
 """
 
 import json
@@ -10,10 +10,11 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-PICTURE = ROOT / "docs" / "images" / "report.png"
+FINDINGS = ROOT / "docs" / "images" / "report.png"
+STREAMS = ROOT / "docs" / "images" / "report-streams.png"
 PUBLISHED = ROOT / "reports" / "2026.11" / "litellm-1.106.2"
 _KEY = b"Source"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -53,25 +54,41 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += length + 12
 
 
+def _findings(page: Page) -> bytes:
+    """The claims, the first finding closed, and the second one as far as its picture."""
+    page.set_viewport_size({"width": 1200, "height": 900})
+    findings = page.locator("#findings article")
+    findings.nth(0).locator(".exchange").wait_for()
+    findings.nth(0).get_by_role("button", expanded=True).click()
+    drawn = findings.nth(1).locator("svg").first
+    # An exchange is drawn when it comes into view.
+    findings.nth(1).scroll_into_view_if_needed()
+    drawn.wait_for()
+    page.evaluate("window.scrollTo(0, 0)")
+    box = drawn.bounding_box()
+    assert box is not None
+    page.set_viewport_size({"width": 1200, "height": round(box["y"] + box["height"]) + 48})
+    return page.screenshot()
+
+
+def _streams(page: Page) -> bytes:
+    """The section of streams: what the provider wrote above what the client saw, whole and broken."""
+    page.set_viewport_size({"width": 1200, "height": 900})
+    page.locator("#streams").scroll_into_view_if_needed()
+    page.locator("#stream-list svg").nth(2).wait_for()
+    page.evaluate("document.querySelector('#streams').scrollIntoView()")
+    return page.screenshot()
+
+
 def main() -> None:
-    """Take it: the claims, the first finding closed, and the second one as far as its picture."""
+    """Take them."""
     path = next((found for name in _CHROMIUM if (found := shutil.which(name))), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.goto((PUBLISHED / "report.html").as_uri())
-        findings = page.locator("#findings article")
-        findings.nth(0).locator(".exchange").wait_for()
-        findings.nth(0).get_by_role("button", expanded=True).click()
-        drawn = findings.nth(1).locator("svg").first
-        # An exchange is drawn when it comes into view.
-        findings.nth(1).scroll_into_view_if_needed()
-        drawn.wait_for()
-        page.evaluate("window.scrollTo(0, 0)")
-        box = drawn.bounding_box()
-        assert box is not None
-        page.set_viewport_size({"width": 1200, "height": round(box["y"] + box["height"]) + 48})
-        PICTURE.write_bytes(with_source(page.screenshot(), source()))
+        for picture, taken in ((FINDINGS, _findings), (STREAMS, _streams)):
+            page = browser.new_page()
+            page.goto((PUBLISHED / "report.html").as_uri())
+            picture.write_bytes(with_source(taken(page), source()))
         browser.close()
 
 

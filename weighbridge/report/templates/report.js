@@ -295,7 +295,7 @@
           s("rect", { class: "span", x: x(lane.arrived), y: y - 4, width: Math.max(1, x(last) - x(lane.arrived)), height: 8, rx: 4 }),
           s("line", { class: "lane", x1: x(lane.arrived), x2: x(lane.arrived), y1: y - 12, y2: y + 12 }),
           ...lane.writes.map((at) => tick("write", x(at), y)), finish(lane.ending === "complete", x(last), y));
-        if (lane.ending !== "complete") svg.append(s("text", { x: Math.min(x(last) + 9, width - 4), y: y - 10, "text-anchor": x(last) > width * 0.75 ? "end" : "start" }, lane.ending.replace("_", " ")));
+        if (lane.ending !== "complete") svg.append(s("text", { x: Math.min(x(last) + 9, width - 4), y: y - 10, "text-anchor": x(last) > width * 0.75 ? "end" : "start" }, lane.ending.replace("fault:", "fault: ").replaceAll("_", " ")));
       });
       const y = 26 + 44 * lanes.length;
       svg.append(s("text", { class: "strong", x: 0, y: y + 4 }, "client"), s("text", { x: 0, y: y + 18 }, stream.head === null ? "no head" : `${stream.events.length} ev.`),
