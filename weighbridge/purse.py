@@ -153,7 +153,8 @@ class Purse(Workbench):
             situation: the situation that the reading belongs to.
             moment: `before`, `after`, or a finer word.
             after: the call whose effect it shows.
-            settled: wait for the effect of earlier calls first, as with `after`.
+            settled: wait for the effect of earlier calls first, as with `after`; so it is in any case where the
+                account is not fresh, since other probes have spent from it.
             expect: wait (bounded by the declared settle time) until this holds; without it the whole
                 settle time passes, since an effect that must not come can come late.
             within: seconds behind the settle time that what is expected may take; the settle time passes in any
@@ -167,7 +168,7 @@ class Purse(Workbench):
         source = self.target.balance[name]
         clock = asyncio.get_running_loop().time
         began = clock()
-        settle = source.settle if after is not None or settled else 0.0
+        settle = source.settle if after is not None or settled or who.role != "fresh" else 0.0
         while True:
             # A balance that is read from the API under test counts toward the user's limit like any call.
             own = any(source.hook.url.startswith(surface.url) for surface in self.target.surfaces.values())

@@ -11,6 +11,7 @@ import asyncio
 from weighbridge.checks.books import CROWD, CROWDED
 from weighbridge.lab import Lab, Stage, probe
 from weighbridge.money import LONG_CONTEXT_ABOVE, LONG_CONTEXT_BINARY
+from weighbridge.probes.charging import charge, until_due
 from weighbridge.scenario import Scenario
 
 #: Input sizes around "272K": two that must be standard, the report-only band, two that must be long.
@@ -23,15 +24,6 @@ BOUNDARY = {
 #: How long the provider thinks about each call of a crowd: longer than a busy machine takes to send them all.
 CROWD_WAIT_MS = 1_500
 assert BOUNDARY["boundary-280000"] > LONG_CONTEXT_BINARY  # noqa: S101 - long under both readings of 272K
-
-
-async def _charged(lab: Lab, role: str, situation: str, scenario: Scenario, *, stream: bool = False) -> None:
-    async with lab.alone("chat") as who:
-        label = f"{situation}/{role}"
-        before = await lab.money(who, label, "before")
-        call = await lab.chat(role, situation, who, scenario=scenario, stream=stream)
-        changed = None if before is None else (lambda amount: amount != before)
-        await lab.money(who, label, "after", after=call, expect=changed)
 
 
 def _searches_cost(lab: Lab, role: str) -> bool:
@@ -51,19 +43,19 @@ async def chat_charges(lab: Lab) -> None:
         plain = Scenario(prompt_tokens=120_001, completion_tokens=7_003)
         # Each model has a rate card of its own.
         for role in lab.every_role("chat"):
-            group.create_task(_charged(lab, role, "charge", plain))
+            group.create_task(charge(lab, "chat", role, "charge", plain))
         for role in lab.roles("chat"):
-            group.create_task(_charged(lab, role, "charge-streamed", plain, stream=True))
+            group.create_task(charge(lab, "chat", role, "charge-streamed", plain, stream=True))
             if role.startswith("anthropic"):
                 written = Scenario(prompt_tokens=100_000, completion_tokens=1_000, written=60_000)
-                group.create_task(_charged(lab, role, "charge-written", written))
+                group.create_task(charge(lab, "chat", role, "charge-written", written))
                 cached = Scenario(prompt_tokens=100_000, completion_tokens=1_000, cached=80_000)
-                group.create_task(_charged(lab, role, "charge-cached", cached))
+                group.create_task(charge(lab, "chat", role, "charge-cached", cached))
                 long = Scenario(prompt_tokens=400_000, completion_tokens=1_000)
-                group.create_task(_charged(lab, role, "charge-long-claude", long))
+                group.create_task(charge(lab, "chat", role, "charge-long-claude", long))
             if role in searching:
                 search = Scenario(prompt_tokens=10_000, completion_tokens=500, searches=2)
-                group.create_task(_charged(lab, role, "charge-search", search))
+                group.create_task(charge(lab, "chat", role, "charge-search", search))
 
 
 @probe("chat", needs=("upstream", "balance", "rates"))
@@ -73,9 +65,9 @@ async def chat_boundary(lab: Lab) -> None:
         for role in (name for name in lab.roles("chat") if name.startswith("openai")):
             for situation, size in BOUNDARY.items():
                 script = Scenario(prompt_tokens=size, completion_tokens=10_000)
-                group.create_task(_charged(lab, role, situation, script))
+                group.create_task(charge(lab, "chat", role, situation, script))
             output = Scenario(prompt_tokens=200_000, completion_tokens=100_000)
-            group.create_task(_charged(lab, role, "boundary-output", output))
+            group.create_task(charge(lab, "chat", role, "boundary-output", output))
             group.create_task(_two_calls(lab, role))
 
 
@@ -85,10 +77,8 @@ async def _two_calls(lab: Lab, role: str) -> None:
         label = f"boundary-sum/{role}"
         before = await lab.money(who, label, "before")
         script = Scenario(prompt_tokens=200_000, completion_tokens=1_000)
-        await lab.chat(role, "boundary-sum", who, scenario=script)
-        call = await lab.chat(role, "boundary-sum", who, scenario=script)
-        changed = None if before is None else (lambda amount: amount != before)
-        await lab.money(who, label, "after", after=call, expect=changed)
+        calls = [await lab.chat(role, "boundary-sum", who, scenario=script) for _ in range(2)]
+        await lab.money(who, label, "after", after=calls[-1], expect=until_due(lab, before, calls))
 
 
 @probe("chat", needs=("upstream", "balance", "rates"))
@@ -102,8 +92,7 @@ async def chat_concurrent_charges(lab: Lab) -> None:
         calls = await asyncio.gather(
             *(lab.chat(role, "concurrent", who, scenario=s, contention=True) for s in scripts)
         )
-        changed = None if before is None else (lambda amount: amount != before)
-        await lab.money(who, label, "after", after=calls[-1], expect=changed)
+        await lab.money(who, label, "after", after=calls[-1], expect=until_due(lab, before, calls))
 
 
 # In the last stage, since so many calls at once make those of other probes wait.

@@ -12,6 +12,7 @@ from typing import Any
 
 from weighbridge.evidence import Call
 from weighbridge.lab import Lab, probe
+from weighbridge.probes.charging import charge
 from weighbridge.scenario import Scenario
 from weighbridge.target import Principal
 
@@ -47,16 +48,7 @@ async def message_charges(lab: Lab) -> None:
             if not priced:
                 lab.miss(situation, f"rates ({', '.join(sorted(kinds))})")
             for role in priced:
-                group.create_task(_charged(lab, role, situation, scenario, stream=stream))
-
-
-async def _charged(lab: Lab, role: str, situation: str, scenario: Scenario, *, stream: bool = False) -> None:
-    async with lab.alone("messages") as who:
-        label = f"{situation}/{role}"
-        before = await lab.money(who, label, "before")
-        call = await lab.message(role, situation, who, scenario=scenario, stream=stream)
-        changed = None if before is None else (lambda amount: amount != before)
-        await lab.money(who, label, "after", after=call, expect=changed)
+                group.create_task(charge(lab, "messages", role, situation, scenario, stream=stream))
 
 
 def document(nonce: str) -> list[dict[str, Any]]:

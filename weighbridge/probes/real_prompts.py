@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import ceil
 
-from weighbridge.checks.rounding import MIN_STEPS
+from weighbridge.checks.real_money import reported
+from weighbridge.checks.rounding import MIN_STEPS, same
 from weighbridge.evidence import Call
 from weighbridge.lab import Lab
+from weighbridge.money import price
 from weighbridge.target import Principal
 
 #: What asks for money beyond a few cents needs the operator's word.
@@ -51,5 +53,19 @@ async def charged(lab: Lab, who: Principal, label: str) -> AsyncIterator[Callabl
         return call
 
     yield after
-    changed = None if before is None else (lambda amount: amount != before)
-    await lab.money(who, label, "after", after=calls[-1] if calls else None, expect=changed)
+    expect = _until_due(lab, before, calls[-1]) if calls else None
+    await lab.money(who, label, "after", after=calls[-1] if calls else None, expect=expect)
+
+
+def _until_due(lab: Lab, before: int | None, call: Call) -> Callable[[int], bool] | None:
+    """The balance shows the price of what the reply reports, in either tier; any other change may be a hold."""
+    usage = reported(call) if call.exchange.ok else None
+    card = lab.target.rates.get(call.model or "")
+    if before is None or usage is None or card is None:
+        return None
+    try:
+        dues = [price(usage, dict(card), long_context=long) for long in (False, True)]
+    except KeyError:  # a kind of token that the card does not price
+        return None
+    facts = lab.shared.facts
+    return lambda amount: any(same(before - amount, due, facts, call.surface) for due in dues)

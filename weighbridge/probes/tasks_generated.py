@@ -139,8 +139,9 @@ def _walk(lab: Lab, bridge: Bridge, factor: int) -> None:
         @precondition(lambda self: self.account.who is not None)
         @invariant()
         def books_agree(self) -> None:
-            self.account.weigh()
             label = self.account.label
+            calls = _calls(lab, label)
+            self.account.weigh(after=calls[-1] if calls else None)
             finding = credit_finding(_calls(lab, label), _readings(lab, label), lab.shared.facts, lab.notes)
             if finding.outcome is Outcome.BROKEN:
                 raise AssertionError(finding.message)
