@@ -265,7 +265,10 @@ class AccountDirectory:
 
         async def operation(connection: Connection) -> None:
             await _mark_changed(connection, key.account.id)
-            await connection.execute("UPDATE keys SET state = ? WHERE key_id = ?", key.state, key.id)
+            # Another worker may have revoked it meanwhile, and that is for good.
+            await connection.execute(
+                "UPDATE keys SET state = ? WHERE key_id = ? AND state <> 'revoked'", key.state, key.id
+            )
 
         await self._database.submit(operation)
 

@@ -124,6 +124,7 @@ class Gateway:
         counting = Counting(database)
 
         ledger = parts.ledger(database)
+        self._stack.push_async_callback(ledger.close)
         directory = parts.directory(database, ledger)
         store = parts.task_store(database, ledger)
         await directory.load()

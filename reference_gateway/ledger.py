@@ -1,7 +1,8 @@
 """The ledger: every change of money is one transfer with a reason and a call id, and a balance is their sum.
 
 A transfer has two legs: what `account` gains, `counter` loses, so all accounts together always sum to zero. Chat calls
-go hold -> release + settle (+ overrun), or hold -> release; tasks go debit (-> refund). A unique index on
+go hold -> release + settle (+ overrun), or hold -> release; tasks go debit (-> refund). A chat call is refunded only if
+its charge was committed and the database could not say so, for then its caller was refused. A unique index on
 (call, reason) makes a second settlement, release or refund impossible, whoever asks for it and however often.
 
 The `post_*` methods run inside a transaction, so that others can join them with their own changes. Each of them locks the
@@ -10,14 +11,20 @@ Amounts are whole: credits for task accounts, pico-dollars for all others.
 """
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from reference_gateway.database import Connection, ConstraintError, Database, storable
+from reference_gateway.database import Connection, ConstraintError, Database, StorageError, storable
 from reference_gateway.jsonwire import JsonObject, encode
 from reference_gateway.rate_card import RateCard
+
+_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Reason(StrEnum):
@@ -72,6 +79,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._rate_card = ""
+        self._giving: set[asyncio.Task[None]] = set()
 
     def hold(self, call: str, account: str, wanted: int) -> "asyncio.Future[int]":
         """Set aside what fits of the wanted amount before dispatch; raises `InsufficientError` at zero or below.
@@ -110,6 +118,36 @@ class Ledger:
         return self._database.submit(
             lambda connection: self.post_release(connection, call, account), early=True, lane=account
         )
+
+    def give_back(self, call: str, account: str) -> None:
+        """Have a call that failed end without cost, as soon as the database can do that; nobody waits for it.
+
+        A charge goes back as well: its commit may have gone through although nobody could be told.
+        """
+        giving = asyncio.create_task(self._given_back(call, account), name=f"give back {call}")
+        self._giving.add(giving)
+        giving.add_done_callback(self._giving.discard)
+
+    async def _given_back(self, call: str, account: str) -> None:
+        pause = _PAUSE_S
+        while True:
+            try:
+                return await self._database.submit(
+                    lambda connection: self.post_nothing_taken(connection, call, account), lane=account
+                )
+            except ConstraintError:
+                _log.exception("%s cannot give back what it holds", call)
+                return None
+            except StorageError as error:
+                _log.error("%s waits for the database to give back what it holds: %s", call, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def close(self) -> None:
+        """Leave what could not be given back yet to the next start."""
+        for giving in self._giving:
+            giving.cancel()
+        await asyncio.gather(*self._giving, return_exceptions=True)
 
     def top_up(self, call: str, account: str, amount: int) -> "asyncio.Future[int]":
         """Add money from outside; the balance afterwards. Raises `UnknownAccountError`."""
@@ -182,6 +220,16 @@ class Ledger:
         )
         if [row[0] for row in rows] == [Reason.HOLD.value]:
             await self._post_end_of_hold(connection, call, account, -rows[0][1])
+
+    async def post_nothing_taken(self, connection: Connection, call: str, account: str) -> None:
+        """Give back what the call has taken, its hold or its charge."""
+        await self.post_release(connection, call, account)
+        rows = await connection.fetch(
+            "SELECT reason, amount FROM transfers WHERE call = ? AND reason IN ('settle', 'overrun', 'refund')",
+            call,
+        )
+        if rows and Reason.REFUND.value not in [row[0] for row in rows]:
+            await self.post(connection, Reason.REFUND, call, account, -sum(row[1] for row in rows))
 
     async def _post_end_of_hold(self, connection: Connection, call: str, account: str, held: int) -> int:
         await connection.execute("DELETE FROM holds WHERE call = ?", call)
@@ -269,7 +317,7 @@ class Ledger:
 
     async def read_transfers(self, connection: Connection, account: str) -> list[Transfer]:
         """All transfers of an account in order."""
-        return await self._transfers(connection, "account", account)
+        return await self._transfers(connection, "account", account) if storable(account) else []
 
     async def read_call(self, connection: Connection, call: str) -> list[Transfer]:
         """All transfers of a call in order."""

@@ -13,13 +13,18 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
 
 from reference_gateway.accounts import Account
 from reference_gateway.config import Group
-from reference_gateway.database import Connection, Database
+from reference_gateway.database import Connection, Database, DatabaseClosedError
 from reference_gateway.failures import Failure, GatewayError, Kind
 from reference_gateway.identifiers import random_hex
 from reference_gateway.windows import WINDOW_S, Windows
+
+# How long a call that could not be counted out waits for the next try.
+_AGAIN_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -84,17 +89,25 @@ class SharedRunningCalls(RunningCalls):
             raise
 
     def leave(self, token: str) -> None:
-        if token:
-            self._database.submit(
+        if not token:
+            return
+        try:
+            leaving = self._database.submit(
                 lambda connection: connection.execute("DELETE FROM running_calls WHERE slot = ?", token),
                 early=True,
                 lane=token,
-            ).add_done_callback(_report)
+            )
+        except DatabaseClosedError as error:
+            # It goes with this worker.
+            _log.error("a call could not be counted out: %s", error)
+            return
+        leaving.add_done_callback(partial(self._left, token))
 
-
-def _report(leaving: "asyncio.Future[int]") -> None:
-    if not leaving.cancelled() and (error := leaving.exception()) is not None:
-        _log.error("a call could not be counted out", exc_info=error)
+    def _left(self, token: str, leaving: "asyncio.Future[int]") -> None:
+        """A call that has ended must not count for as long as this worker lives."""
+        if not leaving.cancelled() and (error := leaving.exception()) is not None:
+            _log.error("a call could not be counted out yet", exc_info=error)
+            asyncio.get_running_loop().call_later(_AGAIN_S, self.leave, token)
 
 
 class GroupLimiter:

@@ -11,7 +11,7 @@ from typing import Self
 
 from reference_gateway.accounts import Account
 from reference_gateway.config import ChatModel
-from reference_gateway.database import StorageError
+from reference_gateway.database import ConstraintError, StorageError
 from reference_gateway.failures import Kind, refuse
 from reference_gateway.ledger import InsufficientError, Ledger
 from reference_gateway.pricing import Charge, Pricing, Usage
@@ -52,6 +52,10 @@ class Payment:
             # The hold may still run; the release behind it takes it back.
             self.abandon()
             raise
+        except StorageError:
+            # The hold may stand all the same, if its commit went through unheard.
+            self._give_back()
+            raise
         return self
 
     async def __aexit__(
@@ -74,24 +78,40 @@ class Payment:
             try:
                 await self._ledger.settle(self.call, self.account.id, charge.total, charge.detail())
                 self.charge = charge
-            except StorageError:
+            except ConstraintError:
                 # What cannot be charged is not held either; the caller gets an error instead of the reply.
-                self._ledger.release(self.call, self.account.id).add_done_callback(_report)
+                self._ledger.release(self.call, self.account.id).add_done_callback(self._released)
+                raise
+            except StorageError:
+                # The same; here the charge itself may stand, if its commit went through unheard.
+                self._give_back()
                 raise
 
     async def release(self) -> None:
         """The call failed: it costs nothing. Does nothing once the call has ended."""
         if not self._ended:
             self._ended = True
-            await self._ledger.release(self.call, self.account.id)
+            try:
+                await self._ledger.release(self.call, self.account.id)
+            except StorageError:
+                self._give_back()
 
     def abandon(self) -> None:
         """Release without waiting, for callers that are being cancelled."""
         if not self._ended:
             self._ended = True
-            self._ledger.release(self.call, self.account.id).add_done_callback(_report)
+            try:
+                self._ledger.release(self.call, self.account.id).add_done_callback(self._released)
+            except StorageError:
+                self._give_back()
 
+    def _released(self, future: "asyncio.Future[None]") -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            _log.error("a hold could not be released", exc_info=error)
+            if isinstance(error, StorageError):
+                self._give_back()
 
-def _report(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
-        _log.error("a hold could not be released", exc_info=error)
+    def _give_back(self) -> None:
+        """The database is in trouble: it shall end this call without cost as soon as it can."""
+        self._ended = True
+        self._ledger.give_back(self.call, self.account.id)

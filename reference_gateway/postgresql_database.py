@@ -86,7 +86,7 @@ async def _told(statement: Callable[..., Awaitable[Any]], *values: Any) -> Any:
         return await statement(*values)
     except _UNDONE:
         raise
-    except asyncpg.IntegrityConstraintViolationError as error:
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.NumericValueOutOfRangeError) as error:
         raise ConstraintError(str(error)) from error
     except _BROKEN as error:
         raise StorageError(str(error) or type(error).__name__) from error

@@ -8,6 +8,7 @@ import time
 
 from reference_gateway.accounts import Account
 from reference_gateway.config import TaskModel
+from reference_gateway.database import StorageError
 from reference_gateway.failures import Kind, refuse
 from reference_gateway.jsonwire import JsonObject
 from reference_gateway.ledger import InsufficientError, Ledger
@@ -64,7 +65,12 @@ class TaskService:
 
     async def accept(self, task: Task, request: JsonObject, idempotency_key: str | None) -> None:
         """Debit and create durably, then hand the work on."""
-        await self._store.create(task, idempotency_key)
+        try:
+            await self._store.create(task, idempotency_key)
+        except StorageError:
+            # The caller is told of a failure; the commit may have gone through all the same.
+            self._worker.withdraw(task)
+            raise
         self._worker.begin(task, request)
 
     def job_request(self, model: TaskModel, body: JsonObject) -> JsonObject:

@@ -77,6 +77,12 @@ class TaskStore:
             lambda connection: self.post_failed(connection, task_id, error, refund=refund)
         )
 
+    def withdraw(self, task: Task, error: TaskError) -> "asyncio.Future[bool]":
+        """Fail and refund a task that may exist; False when it does not."""
+        return self._database.submit(
+            lambda connection: self.post_withdrawn(connection, task, error), lane=task.account
+        )
+
     def idempotency_keys(self) -> "asyncio.Future[list[IdempotencyRecord]]":
         """The recorded headers, oldest first."""
         return self._database.submit(self.read_idempotency_keys)
@@ -145,6 +151,11 @@ class TaskStore:
         if refund:
             await self._ledger.post_refund(connection, task_id, row[0], _error_json(error))
         return True
+
+    async def post_withdrawn(self, connection: Connection, task: Task, error: TaskError) -> bool:
+        """Behind the lock of the account, so that a creation which is still being committed is seen."""
+        await self._ledger.lock_balance(connection, task.account)
+        return await self.post_failed(connection, task.id, error, refund=True)
 
     async def read_task(self, connection: Connection, task_id: str) -> Task | None:
         """One task."""

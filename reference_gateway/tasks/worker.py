@@ -96,6 +96,14 @@ class TaskWorker:
         """Take a new task on."""
         self._own(task, self.dispatch(task, request))
 
+    def withdraw(self, task: Task) -> None:
+        """End a task that may or may not have been created: nobody knows of it, so it is failed and refunded."""
+        self._own(task, self._withdrawn(task))
+
+    async def _withdrawn(self, task: Task) -> None:
+        error = task_error(TaskFailureCode.INTERRUPTED, "The task was interrupted before it was handed on.")
+        await _kept(lambda: self._store.withdraw(task, error))
+
     async def recover(self) -> None:
         """Take over from workers that are gone: follow the jobs that are known, fail and refund the others."""
         while self.has_room() and (tasks := await self._store.claim()):

@@ -372,3 +372,44 @@ def test_every_charge_names_its_rate_card_and_the_card_is_kept(storage: Any) -> 
             assert await ledger.rate_card("unknown") is None
 
     asyncio.run(main())
+
+
+def test_giving_back_takes_nothing_twice_and_makes_nothing(storage: Any, wait_for: Any) -> None:
+    async def main() -> None:
+        async with opened(storage) as ledger:
+            account = await account_with(ledger, 1000)
+            await ledger.hold("released", account, 100)
+            await ledger.release("released", account)
+            await ledger.hold("held", account, 400)
+            await ledger.hold("charged", account, 400)
+            await ledger.settle("charged", account, 1200, {})
+            for call in ("held", "charged", "released", "unknown") * 2:
+                ledger.give_back(call, account)
+
+            async def whole() -> bool:
+                return await ledger.balance(account) == 1000 and not ledger._giving
+
+            await wait_for(whole)
+            found = [transfer.reason for transfer in await ledger.transfers(account)]
+            assert (found.count(Reason.REFUND), found.count(Reason.RELEASE)) == (1, 3)
+
+    asyncio.run(main())
+
+
+def test_a_key_that_another_worker_revokes_cannot_be_enabled_by_one_that_has_not_seen_it(
+    storage: Any,
+) -> None:
+    async def main() -> None:
+        async with opened(storage) as ledger:
+            here, there = (AccountDirectory(ledger._database, ledger) for _ in range(2))
+            _, key = await here.create(Workspace.CHAT, 0, None, {})
+            await there.load()
+            await here.revoke(key.id)
+            await there.switch(key.id, enabled=True)
+            for directory in (here, there):
+                await directory.load()
+                found = directory.key_for(key.secret)
+                assert found is not None
+                assert found.revoked
+
+    asyncio.run(main())

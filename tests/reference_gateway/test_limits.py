@@ -3,11 +3,14 @@
 import asyncio
 import math
 import time
+from typing import Any
 
 import pytest
 
+from reference_gateway import limits
 from reference_gateway.accounts import Account, Workspace
 from reference_gateway.config import Group
+from reference_gateway.database import StorageError
 from reference_gateway.failures import GatewayError
 from reference_gateway.limits import GroupLimiter, SharedRunningCalls, UserLimiter
 from reference_gateway.membership import Membership
@@ -127,5 +130,37 @@ def test_running_calls_are_counted_together_and_those_of_dead_workers_are_not(po
         await Membership(databases[0], 5.0).join()
         assert await here.enter("a", 2) is not None
         await databases[0].close()
+
+    asyncio.run(main())
+
+
+def test_a_call_that_could_not_be_counted_out_at_once_is_counted_out_before_long(
+    postgresql_url: str, wait_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_AGAIN_S", 0.05)
+
+    async def main() -> None:
+        database = PostgresqlDatabase(postgresql_url, 2)
+        await database.start()
+        await Membership(database, 5.0).join()
+        calls, usual, failures = SharedRunningCalls(database), PostgresqlDatabase._transaction, [1, 2]
+        token = await calls.enter("a", 1)
+        assert token is not None
+
+        async def failing(self: PostgresqlDatabase, *values: Any) -> Any:
+            if failures:
+                failures.pop()
+                raise StorageError("the connection broke")
+            return await usual(self, *values)
+
+        async def over() -> bool:
+            return not failures
+
+        monkeypatch.setattr(PostgresqlDatabase, "_transaction", failing)
+        calls.leave(token)
+        await wait_for(over)
+        await wait_for(lambda: calls.enter("a", 1))
+        await database.close()
+        calls.leave(token)
 
     asyncio.run(main())
