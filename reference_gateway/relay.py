@@ -36,6 +36,8 @@ class EventSink:
     """The caller's side of a stream; the response begins with the first bytes."""
 
     outcome = COMPLETE
+    #: Whether all of it has been sent.
+    finished = False
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class EventSink:
     async def finish(self) -> web.StreamResponse:
         """End the response cleanly."""
         await self.response.write_eof()
+        self.finished = True
         return self.response
 
     def abort(self) -> None:
@@ -129,7 +132,8 @@ class StreamRelay:
             self.on_client_left(upstream, payment)
             return sink.response
         except asyncio.CancelledError:
-            sink.outcome = LEFT
+            if not sink.finished:
+                sink.outcome = LEFT
             self.on_client_left(upstream, payment)
             raise
         except Exception:
@@ -142,6 +146,7 @@ class StreamRelay:
         if upstream.content_type != "text/event-stream":
             raise BrokenStreamError("the upstream did not send an event stream")
         reader, still = SseReader(), Progress.OPEN
+        patience: float | None = None
 
         def take(data: bytes) -> bool:
             """The same as below, there and then, for a caller who keeps up."""
@@ -163,7 +168,9 @@ class StreamRelay:
             if translator.progress is Progress.OPEN:
                 chunk = await upstream.read_some()
             else:
-                chunk = await self.read_trailer(upstream)
+                if patience is None:
+                    patience = asyncio.get_running_loop().time() + TRAILER_GRACE_S
+                chunk = await self.read_trailer(upstream, patience)
             if not chunk:
                 return
             out = bytearray()
@@ -174,10 +181,10 @@ class StreamRelay:
                 # What came before a break is still the caller's.
                 await self.emit(sink, bytes(out))
 
-    async def read_trailer(self, upstream: UpstreamReply) -> bytes:
-        """What follows the finish, waited for only for a short while."""
+    async def read_trailer(self, upstream: UpstreamReply, until: float) -> bytes:
+        """What follows the finish, waited for only for a short while in all: `until` by the loop's clock."""
         try:
-            async with asyncio.timeout(TRAILER_GRACE_S):
+            async with asyncio.timeout_at(until):
                 return await upstream.read_some()
         except TimeoutError:
             return b""

@@ -26,7 +26,9 @@ class SseReader:
     """Feed it bytes as they arrive; it returns the events that have become complete."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        # Of the line that has begun; joined once, however many reads it takes.
+        self._rest: list[bytes] = []
+        self._waiting = 0
         self._after_cr = False
         self._at_start = True
         self._name = ""
@@ -46,17 +48,25 @@ class SseReader:
         ):
             # One unnamed event with one line of data, as most reads of a stream are.
             return [SseEvent("", chunk[len(_PLAIN) : -2])]
-        text = self._rest + self._normalised(chunk)
+        text = self._normalised(chunk)
         if self._at_start:
+            text = b"".join(self._rest) + text
+            self._rest, self._waiting = [], 0
             if len(text) < len(_BOM) and _BOM.startswith(text):
-                self._rest = text
+                self._rest = [text]
                 return []
             text = text.removeprefix(_BOM)
             self._at_start = False
-        *lines, self._rest = text.split(b"\n")
+        *lines, rest = text.split(b"\n")
+        if lines and self._rest:
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest, self._waiting = [], 0
+        if rest:
+            self._rest.append(rest)
+            self._waiting += len(rest)
         events = [event for line in lines if (event := self._line(line)) is not None]
         self._between = not self._rest and not self._data and not self._name and not self._after_cr
-        if self._size + len(self._rest) > MOST_BYTES_PER_EVENT:
+        if self._size + self._waiting > MOST_BYTES_PER_EVENT:
             raise EventTooLargeError(f"one event is larger than {MOST_BYTES_PER_EVENT} bytes")
         return events
 
@@ -95,8 +105,8 @@ def frame(data: bytes) -> bytes:
 
 
 def named_frame(name: str, data: bytes) -> bytes:
-    """An event with an event line, as the Messages format wants it."""
-    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+    """An event with an event line, as the Messages format wants it; data of several lines stays such."""
+    return b"event: " + name.encode() + b"\ndata: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
 
 
 DONE = frame(b"[DONE]")

@@ -21,6 +21,8 @@ from reference_gateway.upstream_connection import DirectConnection, Take, connec
 ANTHROPIC_VERSION = "2023-06-01"
 MOST_REPLY_BYTES = 256 * 1024 * 1024
 _MOST_ERROR_BYTES = 64 * 1024
+# The body of an error is for the log only; nobody's answer waits longer for it.
+_ERROR_BODY_S = 2.0
 _MOST_CONNECTIONS = 2000
 _CONNECT_S = 10.0
 _MOST_AT_ONCE = 256 * 1024
@@ -245,7 +247,7 @@ class UpstreamClient:
     async def _failure_of(self, channel: Channel, response: aiohttp.ClientResponse) -> GatewayError:
         text = ""
         try:
-            async with asyncio.timeout(self.patience(channel)):
+            async with asyncio.timeout(min(self.patience(channel), _ERROR_BODY_S)):
                 body = bytearray()
                 while len(body) < _MOST_ERROR_BYTES and (part := await response.content.readany()):
                     body += part

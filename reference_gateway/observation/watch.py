@@ -85,7 +85,9 @@ class Watch:
             record.outcome = error.failure.kind.value
             raise
         except asyncio.CancelledError:
-            record.outcome = "client_left"
+            # Who has had all of a reply may go.
+            if not record.complete:
+                record.outcome = "client_left"
             raise
         except BaseException:
             record.outcome = "internal"

@@ -85,6 +85,7 @@ class MessagesStreamFromAnthropic(StreamTranslator):
     def __init__(self, identity: Identity, *, choices: int = 1, include_usage: bool = False) -> None:
         super().__init__(identity, choices=choices, include_usage=include_usage)
         self._reader = AnthropicReader()
+        self._finish = b""
         self._held: list[bytes] = []
 
     def feed(self, event: SseEvent) -> bytes:
@@ -106,8 +107,9 @@ class MessagesStreamFromAnthropic(StreamTranslator):
             self.usage = wire_usage.from_anthropic(self._reader.counters())
         if self.progress is Progress.OPEN:
             return named_frame(kind, event.data)
-        if not self._held:
-            self._held.append(named_frame(kind, event.data))
+        if kind == "message_delta":
+            self._finish = _with_later_usage(self._finish, event.data) if self._finish else event.data
+            self._held = [named_frame(kind, self._finish)]
         return b""
 
     def _frame(self, event: SseEvent) -> bytes:
@@ -120,6 +122,16 @@ class MessagesStreamFromAnthropic(StreamTranslator):
     def terminator(self) -> bytes:
         """What ends every complete stream of this surface."""
         return named_frame("message_stop", encode({"type": "message_stop"}))
+
+
+def _with_later_usage(finish: bytes, later: bytes) -> bytes:
+    """The finish with the counters that came after it, because the call is billed by them."""
+    event, counters = decode(finish), decode(later).get("usage")
+    if not isinstance(counters, dict):
+        return finish
+    shown = event.get("usage") if isinstance(event.get("usage"), dict) else {}
+    said = {name: value for name, value in counters.items() if value is not None}
+    return encode({**event, "usage": {**shown, **said}})
 
 
 class ChatStreamFromAnthropic(ChatStream):

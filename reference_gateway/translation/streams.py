@@ -172,7 +172,7 @@ class ChatStreamFromOpenAI(ChatStream):
 
     def _passed(self, data: bytes, *, unused: bool) -> bytes:
         """The chunk under our head, empty when it cannot be done; `unused` says that it reports no usage."""
-        if not data.startswith(self._their_head):
+        if not data.startswith(self._their_head) or b"\n" in data:
             return b""
         rest = data[len(self._their_head) :]
         if "usage" in self._their_names:

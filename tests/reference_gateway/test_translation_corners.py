@@ -7,7 +7,10 @@ import pytest
 
 from reference_gateway.failures import GatewayError
 from reference_gateway.sse import SseEvent, SseReader
-from reference_gateway.translation.anthropic_streams import ChatStreamFromAnthropic
+from reference_gateway.translation.anthropic_streams import (
+    ChatStreamFromAnthropic,
+    MessagesStreamFromAnthropic,
+)
 from reference_gateway.translation.messages_stream import MessagesStreamFromOpenAI
 from reference_gateway.translation.replies import Identity, MessagesReplyFromOpenAI
 from reference_gateway.translation.streams import BrokenStreamError, StreamTranslator
@@ -329,3 +332,39 @@ def test_native_blocks_without_a_place_in_chat_leave_no_trace_in_a_stream(kind: 
     }
     found = events(ChatStreamFromAnthropic(ME), *values[:2], extra, *values[2:])
     assert [value["choices"][0]["delta"] for value in found] == [{"role": "assistant", "content": ""}, {}]
+
+
+NATIVE_END = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+
+
+def native_stream(*ending: dict[str, Any]) -> list[dict[str, Any]]:
+    usage = {"input_tokens": 20, "output_tokens": 1}
+    return [
+        {"type": "message_start", "message": {"id": "u", "usage": usage}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "content_block_stop", "index": 0},
+        *ending,
+    ]
+
+
+def test_a_native_event_of_several_lines_goes_on_as_such() -> None:
+    stream, sent = MessagesStreamFromAnthropic(ME), SseReader()
+    values = native_stream(NATIVE_END, {"type": "message_stop"})
+    told = [
+        json.loads(event.data)
+        for value in values
+        for event in sent.feed(stream.feed(SseEvent(value["type"], json.dumps(value, indent=1).encode())))
+    ]
+    assert [value["type"] for value in told] == [value["type"] for value in values[:4]]
+    assert [event.name for event in sent.feed(stream.closing())] == ["message_delta", "message_stop"]
+
+
+def test_counters_that_follow_the_finish_are_shown_as_they_are_billed() -> None:
+    later = {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 12}}
+    stream = MessagesStreamFromAnthropic(ME)
+    told = events(stream, *native_stream(NATIVE_END, later, {"type": "message_stop"}))
+    assert stream.usage is not None
+    assert told[-2]["usage"]["output_tokens"] == stream.usage.output == 12
+    assert told[-2]["delta"]["stop_reason"] == "end_turn"
+    assert [value["type"] for value in told].count("message_delta") == 1

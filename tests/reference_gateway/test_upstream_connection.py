@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_gateway import upstream_connection
+from reference_gateway import relay, upstream, upstream_connection
 from reference_gateway.relay import EventSink
 from reference_gateway.upstream import UpstreamReply
 from reference_gateway.upstream_connection import BrokenChunkError, ChunkReader
@@ -21,6 +21,13 @@ SQLITE = pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 WORDS = [f" word{n}" for n in range(30)]
+
+
+def lined(event: bytes) -> bytes:
+    """The same event with its JSON over several lines of data."""
+    _, _, text = event.partition(b": ")
+    lines = text.strip() if text.startswith(b"[DONE]") else json.dumps(json.loads(text), indent=1).encode()
+    return b"data: " + lines.replace(b"\n", b"\r\ndata: ") + b"\r\n\r\n"
 
 
 def framed(data: bytes) -> bytes:
@@ -159,6 +166,7 @@ COMPLETE = {
     "head in two": [HEAD[:20], HEAD[20:], *map(framed, EVENTS), END],
     "chunk extensions": [HEAD, *(b"%x;a=b\r\n%b\r\n" % (len(one), one) for one in EVENTS), END],
     "trailers": [HEAD, *map(framed, EVENTS), b"0\r\nX-Sum: 1\r\n\r\n"],
+    "data of several lines": [HEAD, *(framed(lined(one)) for one in EVENTS), END],
     "with a length": [
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n"
         % len(b"".join(EVENTS)),
@@ -270,5 +278,76 @@ def test_a_caller_who_is_slow_for_a_moment_is_served_at_once_afterwards(
             assert answer.content == " word" * 30
             assert answer.data[-1] == "[DONE]"
             assert 3 < len(sizes) < 15, sizes
+
+    asyncio.run(main())
+
+
+@SQLITE
+def test_a_provider_that_only_beats_after_the_finish_does_not_keep_the_caller(
+    deploy: Any, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "TRAILER_GRACE_S", 0.3)
+
+    async def main() -> None:
+        async def play(writer: asyncio.StreamWriter) -> None:
+            await sending(HEAD, *map(framed, EVENTS[:-1]))(writer)
+            while True:
+                await sending(framed(b": still here\n\n"))(writer)
+                await asyncio.sleep(0.05)
+
+        async with provider(play) as channels, deploy(channels=channels) as d:
+            customer = await d.customer()
+            async with asyncio.timeout(5):
+                answer = await d.chat(customer, call())
+            assert (answer.content, answer.data[-1]) == ("".join(WORDS), "[DONE]"), way
+            assert len(await d.rows(customer, "settle")) == 1
+
+    asyncio.run(main())
+
+
+@SQLITE
+def test_a_failure_is_told_although_its_body_does_not_come(
+    deploy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "_ERROR_BODY_S", 0.2)
+
+    async def main() -> None:
+        async def play(writer: asyncio.StreamWriter) -> None:
+            await sending(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n{")(writer)
+            await asyncio.Event().wait()
+
+        async with provider(play) as channels, deploy(channels=channels, upstream_timeout_s=60.0) as d:
+            customer = await d.customer()
+            async with asyncio.timeout(5):
+                answer = await d.chat(customer, call())
+            assert (answer.status, answer.json["error"]["code"]) == (500, "upstream_failed")
+            assert await d.balance(customer) == "100"
+
+    asyncio.run(main())
+
+
+@SQLITE
+def test_a_caller_who_goes_after_the_end_has_not_left(deploy: Any, wait_for: Any) -> None:
+    async def main() -> None:
+        async def play(writer: asyncio.StreamWriter) -> None:
+            # Everything but the end of the body.
+            await sending(HEAD, *map(framed, EVENTS))(writer)
+            await asyncio.Event().wait()
+
+        async with provider(play) as channels, deploy(channels=channels) as d:
+            customer = await d.customer()
+            url = f"{d.gateway.chat_url}/chat/completions"
+            headers = {**customer.headers, "Connection": "close"}
+            async with d.session.post(url, json=call(), headers=headers) as response:
+                text = await response.text()
+            assert text.endswith("data: [DONE]\n\n")
+
+            async def counted() -> Any:
+                answer = await d.send(
+                    "GET", d.gateway.metrics_url, headers={"Authorization": "Bearer operator-token"}
+                )
+                return re.findall(r'gateway_calls_total\{.*outcome="(\w+)".*\} 1.0', answer.text)
+
+            assert await wait_for(counted) == ["ok"]
 
     asyncio.run(main())
