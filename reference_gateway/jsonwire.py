@@ -6,7 +6,7 @@ What passes through keeps its numbers by value: one that a double cannot hold ex
 import json
 import re
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Self
 
 import orjson
@@ -64,7 +64,12 @@ def _integer(text: str) -> int | ExactNumber:
 
 def _fraction(text: str) -> float:
     value = float(text)
-    return value if Decimal(repr(value)) == Decimal(text) else ExactNumber(text)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        # An exponent of twenty digits is too much for decimals as well.
+        return ExactNumber(text)
+    return value if Decimal(repr(value)) == exact else ExactNumber(text)
 
 
 def check_nesting(value: Any, most: int = MOST_NESTING) -> None:

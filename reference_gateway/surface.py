@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from reference_gateway.errors import ErrorRenderer
 from reference_gateway.failures import Failure, GatewayError, Kind, refuse
@@ -60,6 +60,10 @@ async def answered(request: web.Request, handler: Handler, errors: ErrorRenderer
 
 async def read_body(request: web.Request) -> bytes:
     """The whole request body; raises `GatewayError` when it is too large."""
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        # The caller waits for this before it sends the body; what is refused before needs no body.
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from reference_gateway.config import FieldRule, TaskModel
 from reference_gateway.failures import Kind, refuse
 from reference_gateway.jsonwire import JsonObject
-from reference_gateway.validation.fields import check_rules, invalid, whole
+from reference_gateway.validation.fields import check, check_rules, invalid
 
 # What nearly every model of an endpoint needs; used to name all that is missing when the model itself is.
 _USUALLY_REQUIRED: Mapping[str, tuple[str, ...]] = {"images": ("prompt",), "videos": ("prompt",)}
@@ -62,5 +62,8 @@ class TaskValidator:
 
     def price(self, model: TaskModel, body: JsonObject) -> int:
         """Whole credits for one submission."""
-        count = whole(body.get(model.price_per)) if model.price_per is not None else None
-        return model.price * (1 if count is None else count)
+        if model.price_per is None or body.get(model.price_per) is None:
+            return model.price
+        # Whatever the model's own rules allow: a price below that of one result is none.
+        check(model.price_per, body[model.price_per], FieldRule(type="integer", low=1))
+        return model.price * int(body[model.price_per])

@@ -68,6 +68,8 @@ SHARED_RULES: Mapping[str, FieldRule] = {
     "safety_identifier": _STRING,
     "prompt_cache_key": _STRING,
     "prompt_cache_retention": _STRING,
+    "prompt_cache_options": _OBJECT,
+    "moderation": _OBJECT,
     GROUP_FIELD: _STRING,
 }
 
@@ -247,7 +249,15 @@ class ClaudeChatValidator(ChatValidator):
         "tool": frozenset({"text", "image_url"}),
     }
     unsupported: ClassVar[frozenset[str]] = frozenset(
-        {"audio", "functions", "function_call", "modalities", "prediction", "web_search_options"}
+        {
+            "audio",
+            "functions",
+            "function_call",
+            "modalities",
+            "moderation",
+            "prediction",
+            "web_search_options",
+        }
     )
 
     def check_fields(self, body: JsonObject, model: ChatModel) -> None:

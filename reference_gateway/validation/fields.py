@@ -96,7 +96,7 @@ def check_known(body: JsonObject, known: Mapping[str, object] | frozenset[str]) 
     """Refuse fields that nobody knows, with the nearest known name."""
     for name in body:
         if name not in known:
-            close = get_close_matches(name, list(known), 1)
+            close = get_close_matches(name[:80], list(known), 1)
             hint = f" Did you mean `{close[0]}`?" if close else ""
             raise refuse(Kind.UNKNOWN_FIELD, f"Unknown field `{name[:80]}`.{hint}", name[:80])
 

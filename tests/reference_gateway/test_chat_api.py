@@ -86,6 +86,8 @@ def test_gpt_fields_reach_the_upstream_unchanged_and_group_stays_behind(deploy: 
         "frequency_penalty": -2,
         "presence_penalty": 2.0,
         "metadata": {"k": "v"},
+        "moderation": {"model": "omni-moderation-latest"},
+        "prompt_cache_options": {"mode": "explicit"},
     }
 
     async def main() -> None:

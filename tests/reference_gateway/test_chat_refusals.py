@@ -2,13 +2,18 @@
 
 import asyncio
 import base64
+import contextlib
+import time
 from typing import Any
 
 import pytest
 
 from reference_gateway import reapi_config
 from reference_gateway.failures import GatewayError
+from reference_gateway.jsonwire import encode
 from reference_gateway.validation.chat import ClaudeChatValidator, OpenAIChatValidator
+from reference_gateway.validation.fields import read_object
+from tests.reference_gateway.documented import CONFIG
 
 GPT: dict[str, Any] = {"model": "gpt-5.5"}
 OPUS: dict[str, Any] = {"model": "claude-opus-4-8", "max_tokens": 100}
@@ -261,3 +266,38 @@ def test_integers_are_told_by_their_value(model: dict[str, Any]) -> None:
         with pytest.raises(GatewayError) as refused:
             validator.validate({**model, **asking("x"), "max_tokens": 9, name: value}, named)
         assert refused.value.failure.param == name
+
+
+def test_a_long_name_of_an_unknown_field_is_refused_as_fast_as_a_short_one() -> None:
+    body = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "hi"}], "tempera" * 1_000_000: 1}
+    began = time.process_time()
+    with pytest.raises(GatewayError, match="Unknown field"):
+        OpenAIChatValidator().validate(body, CONFIG.models["gpt-5.5"])
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("target", [b"/v1/\xff", b"/v1/%ff", b"/v1/\xc3\x28", b"/v1/chat/completions?\xff"])
+@pytest.mark.parametrize("surface", ["chat_url", "tasks_url", "aimlapi_url", "operator_url"])
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+def test_a_path_that_is_no_text_is_refused_in_words(deploy: Any, surface: str, target: bytes) -> None:
+    async def main() -> None:
+        async with deploy() as d, asyncio.timeout(10):
+            port = int(getattr(d.gateway, surface).split(":")[2].split("/")[0])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            assert int(answer[9:12]) in {400, 404, 405}, answer
+            writer.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999999999999999999999", "-1E+400", "1e-99999999999999999999", "9" * 5000]
+)
+def test_numbers_beyond_all_measure_are_refused_or_passed_on(number: str) -> None:
+    sent = b'{"model": "gpt-5.5", "messages": [{"role": "user", "content": "hi"}], "temperature": %b}'
+    with contextlib.suppress(GatewayError):
+        body = read_object(sent % number.encode())
+        passed = encode(OpenAIChatValidator().validate(body, CONFIG.models["gpt-5.5"]).body)
+        assert number.encode() in passed

@@ -14,6 +14,7 @@ from reference_gateway import Components
 from reference_gateway.aimlapi.replies import AimlapiReply, AimlapiStream
 from reference_gateway.aimlapi.requests import AimlapiRequestToAnthropic
 from reference_gateway.aimlapi.validation import AimlapiValidator
+from reference_gateway.config import FieldRule, MediaKind, TaskModel
 from reference_gateway.database import Connection, StorageError
 from reference_gateway.failures import GatewayError
 from reference_gateway.ledger import Ledger
@@ -297,3 +298,15 @@ def test_a_call_that_cannot_be_charged_is_not_delivered_and_holds_nothing(deploy
             assert await d.balance(customer) == "100"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("field", ["seconds", "n"])
+@pytest.mark.parametrize("count", [-5, 0, 1.5, "3", True, []])
+def test_no_count_makes_a_task_cheaper_than_one_result(field: str, count: Any) -> None:
+    """Also where a configuration gives the counted field no rule, or one without a lower end."""
+    model = TaskModel("m", "videos", MediaKind.VIDEO, (), 40, field, {"n": FieldRule(type=None)})
+    validator, body = TaskValidator({"m": model}), {"model": "m", field: count}
+    with pytest.raises(GatewayError, match=field):
+        validator.price(validator.validate("videos", body), body)
+    assert validator.price(model, {}) == validator.price(model, {field: None}) == 40
+    assert validator.price(model, {field: 3}) == validator.price(model, {field: 3.0}) == 120
