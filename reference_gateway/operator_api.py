@@ -8,7 +8,7 @@ from aiohttp import web
 
 from reference_gateway.accounts import Account, AccountDirectory, RevokedKeyError, UnknownKeyError, Workspace
 from reference_gateway.config import GatewayConfig
-from reference_gateway.database import StorageError
+from reference_gateway.database import ConstraintError
 from reference_gateway.errors import ChatErrorRenderer, ErrorRenderer
 from reference_gateway.failures import GatewayError, Kind, refuse
 from reference_gateway.identifiers import random_hex
@@ -25,6 +25,7 @@ from reference_gateway.validation.fields import check_known, invalid, read_objec
 BASE = "/operator/v1"
 MOST_CREDITS = 10**15
 MOST_LISTED = 1000
+MOST_PER_SECOND = 10**9
 _ACCOUNT_FIELDS = frozenset(
     {"workspace", "balance_usd", "credits", "requests_per_second", "group_requests_per_second"}
 )
@@ -184,12 +185,15 @@ class OperatorApi:
             raise invalid(unit, f"`{unit}` must be given and be more than 0.")
         try:
             balance = await self._ledger.top_up(f"topup_{random_hex()}", account.id, amount)
-        except StorageError as error:
+        except ConstraintError as error:
             raise invalid("amount", "The balance cannot hold that much.") from error
         return _json({"balance": _shown(account.workspace, balance)})
 
     async def show_ledger(self, request: web.Request) -> web.StreamResponse:
-        transfers = await self._ledger.transfers(self._account(request).id)
+        transfers = await self._ledger.transfers(request.match_info["account"])
+        if not transfers:
+            # An account that was closed is known by its books only.
+            self._account(request)
         rows = [
             {
                 "seq": transfer.seq,
@@ -272,8 +276,8 @@ def _credits(value: Any) -> int:
 
 def _rate(body: JsonObject, name: str) -> int | None:
     value = body.get(name)
-    if value is not None and (type(value) is not int or value < 1):
-        raise invalid(name, f"`{name}` must be a positive integer.")
+    if value is not None and (type(value) is not int or not 1 <= value <= MOST_PER_SECOND):
+        raise invalid(name, f"`{name}` must be an integer between 1 and {MOST_PER_SECOND}.")
     return value
 
 

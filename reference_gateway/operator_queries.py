@@ -58,9 +58,11 @@ class OperatorQueries:
 
     async def show_usage(self, request: web.Request) -> web.StreamResponse:
         account = request.match_info["account"]
-        if self._directory.account(account) is None:
+        transfers = await self._ledger.transfers(account)
+        # An account that was closed is known by its books only.
+        if not transfers and self._directory.account(account) is None:
             raise refuse(Kind.UNKNOWN_ROUTE, f"There is no account {account[:80]!r}.")
-        return _json({"account": account, "models": usage_by_model(await self._ledger.transfers(account))})
+        return _json({"account": account, "models": usage_by_model(transfers)})
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
         call = request.match_info["call"]

@@ -116,28 +116,35 @@ class Supervisor:
         pause = _PAUSE_S
         while not self._stopping.is_set():
             began = time.monotonic()
-            ours, theirs = socket.socketpair()
-            with ours:
-                with theirs:
-                    process = await self._spawn(index, theirs)
-                self._running[index] = process
-                ours.settimeout(0)
-                came = await asyncio.get_running_loop().sock_recv(ours, 1)
-                if came == _READY:
-                    ready.set()
-                code = await process.wait()
+            try:
+                end = await self._live(index, ready)
+            except OSError as error:
+                end = f"could not be started ({error})"
+                _log.error("worker %d %s", index + 1, end)
             forget_worker(self._counts, index)
             if self._stopping.is_set():
                 return
             if not ready.is_set():
                 self._failed.set()
                 return
-            _log.error(
-                "worker %d (process %d) %s; a new one takes its place", index + 1, process.pid, _ended(code)
-            )
+            _log.error("worker %d %s; a new one takes its place", index + 1, end)
             pause = _PAUSE_S if time.monotonic() - began > _SETTLED_S else min(2 * pause, _LONGEST_PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _live(self, index: int, ready: asyncio.Event) -> str:
+        """One worker's life; how it ended. Raises `OSError` when it cannot even begin."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = await self._spawn(index, theirs)
+            self._running[index] = process
+            ours.settimeout(0)
+            came = await asyncio.get_running_loop().sock_recv(ours, 1)
+            if came == _READY:
+                ready.set()
+            code = await process.wait()
+        return f"(process {process.pid}) {_ended(code)}"
 
     async def _spawn(self, index: int, lifeline: socket.socket) -> asyncio.subprocess.Process:
         handed = {**self._sockets, _LIFELINE: lifeline}

@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from reference_gateway.config import GatewayConfig
+from reference_gateway.config import ACCOUNT_PLACEHOLDER, GatewayConfig
 from reference_gateway.identifiers import current_request
 
 MASK: Final = "***"
@@ -76,7 +76,9 @@ def secrets_of(config: GatewayConfig) -> Iterator[str]:
     if config.operator_token is not None:
         yield config.operator_token
     yield config.media.key
-    yield from (channel.key for channel in config.channels.values())
+    for channel in config.channels.values():
+        # Where the account stands in a key, the rest of it is the secret.
+        yield from channel.key.split(ACCOUNT_PLACEHOLDER)
 
 
 def configure_logging(config: GatewayConfig) -> None:

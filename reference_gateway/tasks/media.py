@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from reference_gateway.config import MediaProvider
+from reference_gateway.database import storable
 from reference_gateway.jsonwire import JsonObject, NotJsonError, decode_object, encode
 from reference_gateway.tasks.reach import public_socket
 
@@ -90,7 +91,7 @@ class MediaClient:
         """Start a job; its id. Raises `MediaError`."""
         value = await self._json("POST", f"{self._provider.url}/media/v1/jobs", encode(request))
         job_id = value.get("job_id")
-        if not isinstance(job_id, str) or not job_id:
+        if not isinstance(job_id, str) or not job_id or not storable(job_id):
             raise MediaError("the provider accepted the job without naming it")
         return job_id
 
@@ -162,7 +163,8 @@ class MediaClient:
 
 
 def _job(value: JsonObject) -> Job:
-    error = value.get("error") or {}
+    error = value.get("error")
+    error = error if isinstance(error, dict) else {"message": error}
     return Job(
         state=JobState(value["state"]),
         outputs=tuple(

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from mock_upstreams import Simulator, SimulatorConfig
 from reference_gateway import Gateway, reapi_config
-from reference_gateway.observation.logs import JsonFormatter, Redaction
+from reference_gateway.observation.logs import JsonFormatter, Redaction, secrets_of
 from reference_gateway.observation.tracing import Tracing
 
 GPT = {"model": "gpt-5.5"}
@@ -319,3 +319,19 @@ def test_traces_without_the_sdk_are_a_sentence_at_the_start(monkeypatch: pytest.
                 pass
 
     asyncio.run(main())
+
+
+def test_a_credential_that_is_made_for_each_account_is_masked_too() -> None:
+    channels = {"own": {"dialect": "openai", "url": "http://o/v1", "key": "first-{account}-secret"}}
+    config = reapi_config(
+        openai_url="http://o/v1",
+        anthropic_url="http://a",
+        media_url="http://m",
+        upstream_key="upstream-secret-key",
+        operator_token="operator-token",
+        channels=channels,
+    )
+    key = config.channels["own"].for_account("acct_7").key
+    masked = Redaction(secrets_of(config))(f"Incorrect API key: {key}")
+    assert "first" not in masked
+    assert "secret" not in masked

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+OPERATOR = {"Authorization": "Bearer operator-token"}
+
 
 def test_every_route_needs_the_operator_token(deploy: Any) -> None:
     async def main() -> None:
@@ -45,6 +47,8 @@ def test_an_account_lives_from_creation_to_deletion(deploy: Any) -> None:
             where = f"{d.gateway.operator_url}/accounts/{customer.id}"
             gone = await d.send("GET", where, headers={"Authorization": "Bearer operator-token"})
             assert gone.status == 404
+            assert [row["amount"] for row in await d.rows(customer)] == ["12500000000000", "1"]
+            assert (await d.operator("GET", f"/accounts/{customer.id}/usage"))["models"] == []
             models = f"{d.gateway.chat_url}/models"
             refused = await d.send("GET", models, headers={"Authorization": f"Bearer {second['key']}"})
             assert refused.json["error"]["code"] == "invalid_key"
@@ -82,6 +86,7 @@ def test_task_accounts_count_in_whole_credits(deploy: Any) -> None:
         ({"workspace": "chat", "balance_usd": "-1"}, "negative"),
         ({"workspace": "tasks", "credits": 1.5}, "credits"),
         ({"workspace": "tasks", "requests_per_second": 0}, "requests_per_second"),
+        ({"workspace": "tasks", "requests_per_second": 2**63}, "requests_per_second"),
         ({"workspace": "chat", "group_requests_per_second": {"default": "3"}}, "default"),
         ({"workspace": "chat", "balance": "1"}, "balance"),
     ],
@@ -93,5 +98,20 @@ def test_bad_accounts_are_refused_by_name(deploy: Any, body: dict[str, Any], wor
             answer = await d.send("POST", url, json=body, headers={"Authorization": "Bearer operator-token"})
             assert answer.status == 400
             assert word in answer.json["error"]["message"]
+
+    asyncio.run(main())
+
+
+def test_a_balance_that_would_not_fit_is_refused_and_stays(deploy: Any) -> None:
+    async def main() -> None:
+        async with deploy() as d:
+            customer = await d.customer("900000")
+            url = f"{d.gateway.operator_url}/accounts/{customer.id}/top-up"
+            statuses = [
+                (await d.send("POST", url, json={"usd": "900000"}, headers=OPERATOR)).status
+                for _ in range(10)
+            ]
+            assert statuses == [200] * 9 + [400]
+            assert await d.balance(customer) == "9000000"
 
     asyncio.run(main())

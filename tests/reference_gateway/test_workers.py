@@ -15,6 +15,9 @@ import pytest
 import yaml
 
 from mock_upstreams import Simulator, SimulatorConfig
+from reference_gateway.config_file import load_config
+from reference_gateway.gateway import GatewayStartError
+from reference_gateway.supervisor import Supervisor
 from tests.reference_gateway.shared_database import write_configuration
 
 OPERATOR = {"Authorization": "Bearer operator-token"}
@@ -270,3 +273,17 @@ def test_one_scrape_shows_what_all_workers_have_counted_and_death_takes_nothing_
             assert await wait_for(counted, 10)
 
     asyncio.run(main())
+
+
+def test_workers_that_cannot_even_be_started_end_the_parent_in_words(tmp_path: Path) -> None:
+    class Missing(Supervisor):
+        program = (str(tmp_path / "missing"),)
+
+    file = write_configuration(tmp_path, "postgresql://127.0.0.1:9/x", "http://127.0.0.1:9")
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await Missing(file, load_config(file), 2).run(asyncio.Event())
+
+    with pytest.raises(GatewayStartError, match="before it was ready"):
+        asyncio.run(main())
