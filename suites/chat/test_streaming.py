@@ -1,6 +1,6 @@
 """Streamed chat completions, judged from the raw bytes of the stream."""
 
-from weighbridge.checks import stream_breaks, streams
+from weighbridge.checks import replies, stream_breaks, streams
 from weighbridge.checks.findings import for_role, over
 from weighbridge.evidence import Observation
 from weighbridge.features import beside_refused
@@ -46,6 +46,7 @@ def test_object_names_a_chunk(judge: Judge, chat_replies: Observation) -> None:
 def test_identity_is_the_same_in_all_chunks(judge: Judge, chat_replies: Observation) -> None:
     """Clients join chunks of one answer by these members."""
     judge.each(chat_replies.where("plain", streamed=True), streams.identity_is_stable)
+    judge.settle(*replies.echoes_in_streams_too(chat_replies))
 
 
 @requirement("CSTR-07", surface="chat")

@@ -67,7 +67,7 @@ WRONG = {
     "object": [GOOD.replace("completion.chunk", "completion")],
     "identity": [
         ROLE + FIRST.replace("chatcmpl-1", "chatcmpl-2") + FINISH + DONE,
-        GOOD.replace("gpt-5.5", "gpt-5.4"),
+        ROLE + FIRST.replace("gpt-5.5", "gpt-5.4") + FINISH + DONE,
     ],
     "delta": [GOOD.replace('"delta"', '"message"'), GOOD.replace('"index": 0', '"index": "0"')],
     "role": [FIRST + SECOND + FINISH + DONE],

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from tests.checks.chat_evidence import GOOD, MODEL, call, post, reading, stream
-from weighbridge.checks import errors, failure_billing, limits, message_errors, posts, stream_breaks
+from weighbridge.checks import (
+    errors,
+    failure_billing,
+    limits,
+    message_errors,
+    posts,
+    replies,
+    stream_breaks,
+)
 from weighbridge.checks.books import CROWDED, books_agree, crowd_agrees
 from weighbridge.engine import join, never_seen
 from weighbridge.evidence import (
@@ -216,6 +224,30 @@ def test_channels_are_compared_only_where_two_groups_were_served(seen: Observati
 )
 def test_a_pool_of_several_channels_is_no_other_group(seen: Observation, outcome: Outcome) -> None:
     assert [found.outcome for found in limits.none_equals_default(seen)] == [outcome]
+
+
+# ------------------------------------------------------------------ names of models
+DATED = "gpt-5.5-2026-04-23"
+
+
+@pytest.mark.parametrize(
+    ("plain", "streamed", "outcome"),
+    [
+        (MODEL, MODEL, Outcome.MET),
+        (DATED, DATED, Outcome.MET),
+        (DATED, MODEL, Outcome.MET),
+        (MODEL, DATED, Outcome.BROKEN),
+        (None, MODEL, Outcome.MET),
+        (None, DATED, Outcome.NOT_VERIFIED),
+    ],
+)
+def test_only_who_echoes_the_model_has_to_do_so_in_streams(
+    plain: str | None, streamed: str, outcome: Outcome
+) -> None:
+    calls = [stream(GOOD.replace(MODEL, streamed))]
+    calls += [] if plain is None else [call({"model": plain})]
+    found = replies.echoes_in_streams_too(Observation("p", tuple(calls)))
+    assert [one.outcome for one in found] == [outcome]
 
 
 # ------------------------------------------------------------------ calls without an answer

@@ -17,8 +17,10 @@ from weighbridge.checks.findings import (
     not_applicable,
     on_success,
     outcome_of,
+    unjudged,
 )
-from weighbridge.evidence import Call
+from weighbridge.checks.transcripts import read
+from weighbridge.evidence import Call, Observation
 from weighbridge.suite import Rule
 from weighbridge.verdict import Finding, Outcome
 
@@ -95,6 +97,22 @@ def echoes_model(call: Call) -> Finding:
     """The reply names the model that was asked for."""
     value = member(call.exchange.json, "model")
     return holds(call, value == call.model, f"model echoes {call.model!r}", f"model is {value!r}")
+
+
+def echoes_in_streams_too(observation: Observation) -> list[Finding]:
+    """A gateway whose unstreamed reply names the model that was asked for does so in a stream; others name what they like."""
+    findings = []
+    for call in observation.where("plain", streamed=True):
+        chunks = read(call).chunks if call.exchange.ok else ()
+        named = member(chunks[0].json, "model") if chunks else None
+        twins = [one for one in observation.where("plain", role=call.role, streamed=False) if one.exchange.ok]
+        required = "model as requested, where the unstreamed reply echoes it"
+        if not chunks or (named != call.model and not twins):
+            findings.append(unjudged(call, f"no chunk and no reply to compare: {outcome_of(call)}"))
+            continue
+        echo = any(member(one.exchange.json, "model") == call.model for one in twins)
+        findings.append(holds(call, named == call.model or not echo, required, f"model {named!r}"))
+    return findings
 
 
 @on_success
@@ -199,7 +217,9 @@ def ids_differ(calls: tuple[Call, ...]) -> Finding:
         return Finding(
             Outcome.NOT_VERIFIED, observed=f"only {len(good)} replies to compare", inside_scope=True
         )
-    ids = [member(call.exchange.json, "id") for call in good]
+    ids = [value for call in good if (value := member(call.exchange.json, "id")) is not None]
+    if len(ids) < 2:
+        return unjudged(good[-1], f"{len(ids)} of {len(good)} replies have an id")
     repeated = len(set(map(str, ids))) < len(ids)
     return holds(good[-1], not repeated, "id differs between calls", f"ids {', '.join(map(str, ids[:3]))}")
 
