@@ -68,7 +68,7 @@ class MessagesStreamFromOpenAI(StreamTranslator):
             raise BrokenStreamError("the upstream sent tool calls that are no array")
         for fragment in fragments:
             out += self._tool(fragment)
-        if choice.get("finish_reason") is not None:
+        if choice.get("finish_reason"):
             self._finish = choice["finish_reason"]
             self.progress = Progress.FINISHED
             out += self._finished()

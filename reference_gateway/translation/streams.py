@@ -233,7 +233,9 @@ class ChatStreamFromOpenAI(ChatStream):
         if index not in self._started:
             self._started.add(index)
             delta.setdefault("role", "assistant")
-        if choice.setdefault("finish_reason", None) is not None:
+        # Some providers write the end that has not come yet as an empty text.
+        choice["finish_reason"] = choice.get("finish_reason") or None
+        if choice["finish_reason"] is not None:
             self._finished.add(index)
             if len(self._finished) == self.choices:
                 self.progress = Progress.FINISHED

@@ -136,9 +136,11 @@ class MessagesValidator:
         """Tool definitions and the choice among them."""
         for index, tool in enumerate(body.get("tools") or []):
             place = f"tools[{index}]"
-            if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
+            # The provider's own tools are its business; some of them have no name.
+            own = not isinstance(tool, dict) or tool.get("type", "custom") == "custom"
+            if not isinstance(tool, dict) or (own and not isinstance(tool.get("name"), str)):
                 raise invalid(place, f"`{place}` must be an object with a name.")
-            if tool.get("type", "custom") == "custom" and not isinstance(tool.get("input_schema"), dict):
+            if own and not isinstance(tool.get("input_schema"), dict):
                 raise invalid(
                     f"{place}.input_schema", f"`{place}.input_schema` must be a JSON Schema object."
                 )

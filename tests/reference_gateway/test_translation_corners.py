@@ -13,7 +13,12 @@ from reference_gateway.translation.anthropic_streams import (
 )
 from reference_gateway.translation.messages_stream import MessagesStreamFromOpenAI
 from reference_gateway.translation.replies import Identity, MessagesReplyFromOpenAI
-from reference_gateway.translation.streams import BrokenStreamError, StreamTranslator
+from reference_gateway.translation.streams import (
+    BrokenStreamError,
+    ChatStreamFromOpenAI,
+    Progress,
+    StreamTranslator,
+)
 from reference_gateway.translation.to_anthropic import RequestToAnthropic
 from reference_gateway.translation.to_openai import RequestToOpenAI
 from reference_gateway.validation.chat import ClaudeChatValidator
@@ -368,3 +373,31 @@ def test_counters_that_follow_the_finish_are_shown_as_they_are_billed() -> None:
     assert told[-2]["usage"]["output_tokens"] == stream.usage.output == 12
     assert told[-2]["delta"]["stop_reason"] == "end_turn"
     assert [value["type"] for value in told].count("message_delta") == 1
+
+
+@pytest.mark.parametrize("kind", [ChatStreamFromOpenAI, MessagesStreamFromOpenAI])
+def test_an_empty_finish_reason_is_no_finish(kind: type[StreamTranslator]) -> None:
+    stream = kind(ME)
+    told = events(stream, delta("", content="one"), delta("", content=" two"), delta("stop"))
+    text = json.dumps(told)
+    assert '"one"' in text
+    assert '" two"' in text
+    assert '"finish_reason": ""' not in text
+    assert stream.progress is Progress.FINISHED
+    unfinished = kind(ME)
+    events(unfinished, delta("", content="one"))
+    with pytest.raises(BrokenStreamError, match="ended before"):
+        unfinished.feed(SseEvent("", b"[DONE]"))
+
+
+def test_a_tool_of_the_provider_needs_no_name() -> None:
+    body = {"model": "claude-opus-4-8", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    toolset = {"type": "browser_toolset_20260801"}
+    passed = MessagesValidator().validate({**body, "tools": [toolset]}, OPUS)
+    assert passed.body["tools"] == [toolset]
+    nameless: dict[str, Any]
+    for nameless in ({}, {"type": "custom", "input_schema": {}}, {"input_schema": {}}):
+        with pytest.raises(GatewayError, match="with a name"):
+            MessagesValidator().validate({**body, "tools": [nameless]}, OPUS)
+    with pytest.raises(GatewayError, match="not served by this group"):
+        RequestToOpenAI().translate(passed)
