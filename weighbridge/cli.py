@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import signal
 import sys
@@ -21,6 +22,7 @@ from weighbridge.errors import ExitCode, UsageError, WeighbridgeError
 from weighbridge.load.options import load
 from weighbridge.pair_process import embedded_pair
 from weighbridge.report_commands import Allure, Badge, Html, Junit, Markdown, Sarif
+from weighbridge.terminal import mute_standard_output, open_standard_streams
 
 app = typer.Typer(
     name="weighbridge",
@@ -30,6 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+#: What the system says where standard output is full or gone; a place that a file was to be written to is named.
+_SAID_NOWHERE = {errno.ENOSPC, errno.EIO, errno.EBADF}
 
 
 class LevelWord(StrEnum):
@@ -256,6 +262,7 @@ def _top(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point: every error of ours is one sentence on standard error, and the right exit code."""
+    open_standard_streams()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     # A process of our own was loading until now, which its operator waited for as well.
@@ -265,6 +272,12 @@ def main(arguments: list[str] | None = None) -> Any:
     except WeighbridgeError as error:
         sys.stderr.write(f"weighbridge: {error}\n")
         sys.exit(int(error.exit_code))
+    except OSError as error:
+        if error.errno not in _SAID_NOWHERE or error.filename is not None:
+            raise
+        mute_standard_output()
+        sys.stderr.write(f"weighbridge: standard output cannot be written: {error.strerror}\n")
+        sys.exit(int(ExitCode.UNREACHABLE))
     except KeyboardInterrupt:
         _tell_interrupted()
         sys.exit(int(ExitCode.INTERRUPTED))

@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console as RichConsole
 from rich.status import Status
 from rich.text import Text
 
 from weighbridge.load.figures import LATENCIES, MEANING, Failure, Figures
 from weighbridge.load.gates import GateResult
+from weighbridge.terminal import Terminal
 
 _QUANTILES = ((0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9"))
 _MARKS = {
@@ -136,7 +136,7 @@ class LoadConsole:
     """Prints a load test on standard output."""
 
     def __init__(self) -> None:
-        self._rich = RichConsole(highlight=False, soft_wrap=True)
+        self._rich = Terminal(highlight=False, soft_wrap=True)
         self._status: Status | None = None
         self._told = 0.0
         self._rates: deque[float] = deque(maxlen=_SPARKS)

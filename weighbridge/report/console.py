@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from weighbridge.target import EMBEDDED_PLACE
+from weighbridge.terminal import Terminal
 
 if TYPE_CHECKING:
     from weighbridge.session import RunSession
@@ -44,7 +44,7 @@ class Console:
     """Prints a run on standard output; progress only on a terminal, else as a few plain lines."""
 
     def __init__(self) -> None:
-        self._rich = RichConsole(highlight=False, soft_wrap=True)
+        self._rich = Terminal(highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
         self._task: Any = None
         self._announced = 0
