@@ -1,11 +1,14 @@
 """The bill: sums of charges against sums of priced usage."""
 
+from dataclasses import replace
+
 from weighbridge.embed import EMBEDDED_SHAPE
 from weighbridge.load.bill import Bill, expected, why_not
 from weighbridge.load.figures import Figures, Tally
 from weighbridge.load.lanes import parse_mix
 from weighbridge.load.plan import LoadPlan
 from weighbridge.load.planning import make_plan
+from weighbridge.scenario import Scenario
 
 
 def plan(mix: str) -> LoadPlan:
@@ -50,6 +53,18 @@ def test_calls_that_were_cut_off_may_be_charged_or_not() -> None:
     assert charged(PRICE + PRICE // 5, bill).ok
     assert not charged(PRICE + PRICE // 5 + 1, bill).ok
     assert not charged(PRICE - 1, bill).ok
+
+
+def test_where_no_call_was_whole_the_script_bounds_what_they_cost_or_nothing_does() -> None:
+    none = figures({}, completed=0, failed=3)
+    scripted = plan("chat")
+    script = replace(Scenario(), prompt_tokens=120, completion_tokens=48)
+    scripted = replace(scripted, lanes=tuple(replace(lane, script=script) for lane in scripted.lanes))
+    bill = expected(EMBEDDED_SHAPE, scripted, none)
+    assert (bill.lowest, bill.highest, bill.missing) == (0, 3 * PRICE // 10, "")
+    assert charged(3 * PRICE // 10, bill).ok
+    unscripted = replace(scripted, lanes=tuple(replace(lane, script=None) for lane in scripted.lanes))
+    assert "no call of gpt-5.5 ended whole" in expected(EMBEDDED_SHAPE, unscripted, none).statement
 
 
 def test_usage_that_differs_from_the_providers_is_found() -> None:

@@ -121,6 +121,7 @@ def expected(target: Target, plan: LoadPlan, figures: Figures) -> Bill:
     """What the calls must have cost, by their usage. Pure; `charged` is left at 0."""
     total = calls = dearest = 0
     problems: list[str] = []
+    unknown: list[str] = []
     for model in dict.fromkeys(lane.model for lane in plan.lanes):
         lanes = [lane for lane in plan.lanes if lane.model == model]
         counts = {
@@ -140,10 +141,15 @@ def expected(target: Target, plan: LoadPlan, figures: Figures) -> Bill:
         rates = dict(target.rates[model])
         total += price(usage, rates, long_context=False)
         problems += _departures(model, lanes, usage, whole)
-        if whole:
-            dearest = max(dearest, -(-price(usage, rates, long_context=False) // whole))
+        each = _price_of_one(lanes, usage, rates, whole)
+        if each is None:
+            unknown.append(model)
+        else:
+            dearest = max(dearest, each)
     missing = figures.completed - calls
     uncertain = figures.failed + figures.unfinished
+    if uncertain and unknown:
+        return Bill(missing=f"no call of {unknown[0]} ended whole, so nobody knows what the others may cost")
     if missing > 0:
         problems.append(f"{missing} whole calls reported no usage")
     return Bill(
@@ -153,6 +159,21 @@ def expected(target: Target, plan: LoadPlan, figures: Figures) -> Bill:
         uncertain=uncertain,
         problems=tuple(problems),
     )
+
+
+def _price_of_one(lanes: list[Lane], usage: Usage, rates: dict[str, int], whole: int) -> int | None:
+    """What a call that failed may have cost: as much as a whole one, or what the provider was told to report."""
+    if whole:
+        return -(-price(usage, rates, long_context=False) // whole)
+    scripts = [lane.script for lane in lanes]
+    told = [
+        Usage(item.prompt_tokens, item.completion_tokens)
+        for item in scripts
+        if item is not None and item.prompt_tokens is not None and item.completion_tokens is not None
+    ]
+    if len(told) < len(scripts):
+        return None
+    return max(price(item, rates, long_context=False) for item in told)
 
 
 def _beside(counts: Mapping[str, int]) -> int:
@@ -181,6 +202,8 @@ async def reconcile(target: Target, plan: LoadPlan, figures: Figures, before: in
         HarnessError: the balance cannot be read.
     """
     bill = expected(target, plan, figures)
+    if bill.missing:
+        return bill
     source = _source(target, plan.lanes[0])
     assert source is not None  # noqa: S101 - asked after `why_not`
     deadline = time.monotonic() + max(_AT_LEAST_S, source[0].settle * _SETTLE_FACTOR)
