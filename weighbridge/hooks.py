@@ -138,7 +138,12 @@ class HookRunner:
         assert hook.command is not None  # noqa: S101 - the caller chose this branch by it
         if not self.allow_commands:
             raise HookError(f"the hook command {hook.command!r} runs only with --allow-commands")
-        words = [fill(word, values) for word in shlex.split(hook.command)]
+        try:
+            words = [fill(word, values) for word in shlex.split(hook.command)]
+        except ValueError as error:
+            raise HookError(
+                f"the hook command {hook.command!r} is no command line: {error}; correct its quotes"
+            ) from error
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,

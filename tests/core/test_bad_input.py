@@ -166,6 +166,12 @@ def test_a_task_group_tells_the_first_sentence_of_ours() -> None:
     assert first_cause(plain) is plain
 
 
+def test_a_hook_command_whose_quotes_do_not_match_is_a_hook_error() -> None:
+    hook = Hook("GET", "", command="sh -c 'oops")
+    with pytest.raises(HookError, match="No closing quotation; correct its quotes"):
+        asyncio.run(HookRunner(allow_commands=True).run(hook, {}))
+
+
 def test_a_hook_whose_url_makes_no_sense_is_a_hook_error() -> None:
     with pytest.raises(HookError, match="cannot be sent"):
         asyncio.run(HookRunner().run(Hook("GET", "http://[::1"), {}))
