@@ -38,7 +38,7 @@ def _serve(body: Callable[[asyncio.Event], Awaitable[None]]) -> ExitCode:
             runner.run(_until_interrupted(body))
     except OSError as error:
         raise HarnessError(
-            f"cannot listen: {error.strerror or error}; choose another port, or --port 0"
+            f"cannot listen: {error.strerror or error}; choose another address, or port 0 for a free one"
         ) from error
     except (ConfigError, GatewayStartError) as error:
         raise HarnessError(str(error)) from error

@@ -66,7 +66,9 @@ class Verification:
             yield f"DIFFERS  in {len(self.differences) - _MOST} more places"
         if not self.differences:
             rows = len(report["requirements"])
-            yield f"Consistent: {rows} verdicts, {len(report['claims'])} claims and all figures follow from the evidence"
+            claims = len(report["claims"])
+            told = f"{rows} verdicts, {claims} claim{'' if claims == 1 else 's'}"
+            yield f"Consistent: {told} and all figures follow from the evidence"
             for claim in report["claims"]:
                 yield f"  {claim['profile']}: {claim['status']} (edition {claim['edition']}, {claim['scope']} run)"
         yield _UNPROVEN

@@ -119,11 +119,13 @@ def _tiles(document: Mapping[str, Any]) -> str:
     def share(name: str) -> str:
         return f"{relative[name]:.1%} of direct" if relative.get(name) else ""
 
+    source = headline["token_source"]
+    counted = "" if source == "nothing" else f"by {source}"
     tiles = [
         _tile(
             number(headline["tokens_per_s"]),
             "tokens/s",
-            share("tokens_per_s") or f"by {headline['token_source']}",
+            share("tokens_per_s") or counted,
         ),
         _tile(number(headline["chunks_per_s"]), "chunks/s", share("chunks_per_s")),
         _tile(number(headline["streams_per_s"]), "whole calls/s", share("streams_per_s")),

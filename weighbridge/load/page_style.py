@@ -15,6 +15,7 @@ h1{font-size:30px;letter-spacing:-.02em;margin:0;font-weight:680}
 h2{font-size:18px;letter-spacing:-.01em;margin:38px 0 12px;font-weight:640}
 .target{font:15px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:4px 0 0;overflow-wrap:anywhere}
 .facts,.note,footer{color:var(--soft);font-size:13px;margin:4px 0 0}
+.note+.scroll{margin-top:10px}
 .verdict{margin:22px 0 16px;padding:14px 18px;border-radius:10px;background:var(--card);border:1px solid var(--line);border-left:5px solid var(--soft)}
 .verdict p{margin:2px 0 0;color:var(--soft);font-size:13.5px}.verdict strong{font-size:16px}
 .verdict.good{border-left-color:var(--good)}.verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}.verdict.live{border-left-color:var(--c1)}

@@ -18,7 +18,9 @@ def rejudge_lines(judgement: Judgement, context: Mapping[str, Any]) -> Iterator[
         for row in judgement.rows:
             if row.verdict is verdict:
                 yield f"{mark:<5} {row.requirement.id}  {row.requirement.title}: {row.finding.message}"
-    counts = ", ".join(f"{count} {verdict.value}" for verdict, count in sorted(judgement.counts.items()))
+    counts = ", ".join(
+        f"{judgement.counts[verdict]} {verdict.value}" for verdict in Verdict if judgement.counts[verdict]
+    )
     yield f"{len(judgement.rows)} requirements: {counts}"
     for claim in judgement.claims:
         yield f"  {claim.profile}: {claim.status} (edition {claim.edition}, {claim.scope} run)"
