@@ -45,7 +45,7 @@ def test_the_plot_says_for_each_ratio_which_way_is_better_and_marks_its_target()
         for x, colour in re.findall(r'<rect x="([\d.]+)"[^>]*fill="(#b3402e|#2f7d4f)"', drawn)
     }
     marks = [float(x) for x in re.findall(r'<rect x="([\d.]+)"[^>]*fill="#111"', drawn)]
-    middle = 630.0
+    (middle,) = (float(x) for x in re.findall(r'<path d="M([\d.]+) [^"]*" stroke="#888"/>', drawn))
     assert at["#b3402e"] == middle  # a ratio above 1.0 goes to the right, to 2.5 and short of its mark at 3
     assert at["#2f7d4f"] < middle < marks[1] < marks[0]
 
@@ -80,3 +80,13 @@ def test_rows_that_are_measured_again_replace_their_like_and_say_so() -> None:
 def test_a_group_that_is_measured_whole_replaces_all_its_rows() -> None:
     known = merged([row(name="memory"), row(group="load", name="cpu")], [row()], ["simulator"], only=False)
     assert [item["name"] for item in known] == ["streams", "cpu"]
+
+
+def test_the_plot_names_each_group_once_and_cuts_no_peer_in_two() -> None:
+    drawn = plot(
+        [row(ratio=0.976572), row(peer="aiohttp, one transport write: 18,807"), row(group="gateway", name="calls against litellm", peer="73.75")]
+    )  # fmt: skip
+    assert re.findall(r'font-weight="600"[^>]*>(\w+)<', drawn) == ["Simulator", "Gateway"]
+    assert ">0.977 x<" in drawn
+    assert ">streams / aiohttp, one transport write<" in drawn
+    assert ">calls against litellm<" in drawn

@@ -22,7 +22,6 @@ from typing import Any, Self
 import asyncpg
 
 _START_S = 30.0
-_SOCKET = ".s.PGSQL.5432"
 _PR_SET_PDEATHSIG = 1
 _SETTINGS = {
     "listen_addresses": "",

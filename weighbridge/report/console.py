@@ -201,10 +201,14 @@ def known_findings(document: Mapping[str, Any]) -> dict[str, str]:
 
 def _baselined(baseline: Mapping[str, Any]) -> str:
     """The first line of a summary: how much of what follows the operator knows about."""
-    parts = [f"{len(baseline['listed'])} baselined findings", f"{len(baseline['unlisted'])} unlisted"]
-    parts.append(f"{len(baseline['stale'])} stale entries")
-    if baseline["unseen"]:
-        parts.append(f"{len(baseline['unseen'])} entries not looked for")
+    listed, stale, unseen = (len(baseline[name]) for name in ("listed", "stale", "unseen"))
+    parts = [
+        f"{listed} baselined finding{'' if listed == 1 else 's'}",
+        f"{len(baseline['unlisted'])} unlisted",
+        f"{stale} stale {'entry' if stale == 1 else 'entries'}",
+    ]
+    if unseen:
+        parts.append(f"{unseen} {'entry' if unseen == 1 else 'entries'} not looked for")
     return f"Baseline {baseline['file']}: {', '.join(parts)}"
 
 
