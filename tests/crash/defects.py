@@ -98,6 +98,11 @@ class WritesBalancesOver(Ledger):
     async def lock_balance(self, connection: Connection, account: str) -> int:
         return await self.read_balance(connection, account)
 
+    async def post_release(self, connection: Connection, call: str, account: str) -> None:
+        # Two workers that start together and release one hold would end at the database's own constraint: no loss.
+        await super().lock_balance(connection, account)
+        await super().post_release(connection, call, account)
+
     async def post(
         self,
         connection: Connection,

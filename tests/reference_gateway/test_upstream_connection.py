@@ -268,16 +268,27 @@ def test_a_caller_who_is_slow_for_a_moment_is_served_at_once_afterwards(
 ) -> None:
     sizes, usual, asked = next(reads), cast("property", EventSink.is_clear).fget, count()
     assert usual is not None
-    monkeypatch.setattr(EventSink, "is_clear", property(lambda sink: next(asked) % 10 != 5 and usual(sink)))
+    slow: list[int] = []
+
+    def clear(sink: EventSink) -> bool:
+        turn = next(asked)
+        if turn % 10 == 5:
+            slow.append(turn)
+            return False
+        return bool(usual(sink))
+
+    monkeypatch.setattr(EventSink, "is_clear", property(clear))
 
     async def main() -> None:
         async with deploy() as d:
             customer = await d.customer()
-            content = f"[[wb:s;text={' word' * 30};chunks=30;gap_ms=3;in=5;out=30]]"
+            content = f"[[wb:s;text={' word' * 30};chunks=30;gap_ms=10;in=5;out=30]]"
             answer = await d.chat(customer, {**call(), "messages": [{"role": "user", "content": content}]})
             assert answer.content == " word" * 30
             assert answer.data[-1] == "[DONE]"
-            assert 3 < len(sizes) < 15, sizes
+            # How many chunks one read brings depends on the machine; that there were slow moments does not.
+            assert slow
+            assert len(sizes) < 15, sizes
 
     asyncio.run(main())
 
