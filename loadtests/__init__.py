@@ -7,6 +7,7 @@
     alarm        a clock that wakes a greenlet on time
     pacing       keeps calls below a limit that the target declares
     streaming    one call from request to outcome
+    hanging      tells a call that hangs from one that the end of the test cuts off
     connection   one connection: a persistent watcher, one timestamp per read, HTTP framing
     dialling     opens TCP connections
     timed        one streamed response: its moments, its events, its bytes

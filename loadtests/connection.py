@@ -275,18 +275,20 @@ class Connection:
             # Between two exchanges: the peer closed an idle connection, or sent what nobody asked for.
             self.close()
             return
-        eof = not data
+        eof, broken = not data, ""
         if self._session is not None:
-            data, eof = self._decrypted(data)
+            data, eof, broken = self._decrypted(data)
         if data:
             self._last_read = at
             if not self._parse(at, data):
                 return
         if self._complete:
-            keep = self._kept_alive and self.reusable and not eof
+            keep = self._kept_alive and self.reusable and not eof and not broken
             self._over(Ending.COMPLETE, "")
             if not keep:
                 self.close()
+        elif broken:
+            self._over(Ending.RESET, broken)
         elif eof:
             whole = self._headed and not self._framed
             self._over(
@@ -328,8 +330,8 @@ class Connection:
             self._pieces.clear()
             self._reader.on_body(at, body)
 
-    def _decrypted(self, data: bytes) -> tuple[bytes, bool]:
-        """Plain bytes out of a read, and whether the peer is done."""
+    def _decrypted(self, data: bytes) -> tuple[bytes, bool, str]:
+        """Plain bytes out of a read, whether the peer is done, and what broke the session (an alert, foreign bytes)."""
         assert self._session is not None  # noqa: S101 - asked by the caller
         if data:
             self._incoming.write(data)
@@ -340,11 +342,13 @@ class Connection:
             try:
                 piece = self._session.read(_RECEIVE)
             except ssl.SSLWantReadError:
-                return b"".join(plain), False
+                return b"".join(plain), False, ""
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                return b"".join(plain), True
+                return b"".join(plain), True, ""
+            except ssl.SSLError as error:
+                return b"".join(plain), False, f"TLS: {error.reason or error}"
             if not piece:
-                return b"".join(plain), True
+                return b"".join(plain), True, ""
             plain.append(piece)
 
     def _over(self, ending: Ending, detail: str, timeout: Failure | None = None) -> None:

@@ -316,7 +316,7 @@ def _json(data: bytes) -> Any:
     except orjson.JSONDecodeError:
         try:
             return json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

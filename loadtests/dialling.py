@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 import gevent.socket as gsocket
 
 from weighbridge.load.figures import Failure
+from weighbridge.load.plan import Lane, LoadPlan
 
 #: The one clock of the load client, in nanoseconds.
 now: Callable[[], int] = time.perf_counter_ns
@@ -26,6 +28,23 @@ class Endpoint:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+
+
+def endpoint_of(plan: LoadPlan, lane: Lane) -> Endpoint:
+    """Where the calls of a lane go."""
+    parts = urlsplit(lane.url)
+    secure = parts.scheme == "https"
+    return Endpoint(
+        parts.hostname or "", parts.port or (443 if secure else 80), _context(plan) if secure else None
+    )
+
+
+def _context(plan: LoadPlan) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=plan.ca_file)
+    if not plan.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class ConnectError(Exception):

@@ -96,8 +96,11 @@ class Opening:
 
     def close(self, drain_s: float) -> None:
         """Wait for running calls, cut off what is left, close all connections."""
-        self._group.join(timeout=drain_s)
-        self._group.kill(gevent.GreenletExit)
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
+        try:
+            self._group.join(timeout=drain_s)
+        finally:
+            # Locust's own patience may be over first: then whoever waits here is killed, and so must they be, to be counted.
+            self._group.kill(gevent.GreenletExit)
+            for idle in self._idle.values():
+                while idle:
+                    idle.pop().close()

@@ -128,7 +128,13 @@ class Recorder:
 
     def _turn(self) -> None:
         at = now()
-        self.tally.histograms[LAG].record(max(0, (at - self._turned - _TURN_NS) // 1000))
+        late = max(0, at - self._turned - _TURN_NS)
+        record = self.tally.histograms[LAG].record
+        record(late // 1000)
+        # Turns that never came would have been late as well: one pause is as many late ones as it was long.
+        while late > _TURN_NS:
+            late -= _TURN_NS
+            record(late // 1000)
         self._turned = at
 
     def end(self) -> None:

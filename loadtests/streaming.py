@@ -8,17 +8,17 @@ from __future__ import annotations
 import itertools
 import operator
 import os
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import gevent
 
 from loadtests.chat import ChatStream
 from loadtests.connection import Connection, End
-from loadtests.dialect import EventStream, failure_of
-from loadtests.dialling import ConnectError, Endpoint, now
+from loadtests.dialect import EventStream, excerpt, failure_of
+from loadtests.dialling import ConnectError, endpoint_of, now
+from loadtests.hanging import WholeCalls
 from loadtests.messages import MessageStream
 from loadtests.pacing import Pacer
 from loadtests.recorder import CallRecord, Recorder
@@ -54,8 +54,9 @@ class Calls:
         self.plan = plan
         self.recorder = recorder
         self._heads = {lane.name: lane.head(keep_alive=plan.keep_alive) for lane in plan.lanes}
-        self._endpoints = {lane.name: _endpoint(plan, lane) for lane in plan.lanes}
+        self._endpoints = {lane.name: endpoint_of(plan, lane) for lane in plan.lanes}
         self._pacers: dict[tuple[str, str], Pacer] = {}
+        self._whole = {lane.name: WholeCalls() for lane in plan.lanes}
         prefix = f"l{os.urandom(4).hex()}"
         numbers = itertools.count(1)
         self._ids: Callable[[], str] = lambda: f"{prefix}-{next(numbers)}"
@@ -76,15 +77,20 @@ class Calls:
         """
         recorder, tally = self.recorder, self.recorder.tally
         call_id = self._ids()
-        self._pace(lane)
+        try:
+            self._pace(lane)
+        except gevent.GreenletExit:
+            if connection is not None:
+                connection.close()
+            raise
         if due is not None and recorder.measures(due):
             tally.histograms[SCHEDULE].record((now() - due) // 1000)
         tally.started += 1
         recorder.in_flight += 1
         recorder.happened("started")
         settled = False
+        opening = now()
         try:
-            opening = now()
             try:
                 connection = self._connected(lane, connection)
             except ConnectError as error:
@@ -95,14 +101,13 @@ class Calls:
             if lane.streamed:
                 outcome = self._stream(lane, call_id, connection, request, due)
             elif lane.follow:
-                outcome = self._task(lane, call_id, connection, request, due)
+                outcome, connection = self._task(lane, call_id, connection, request, due)
             else:
                 outcome = self._plain(lane, call_id, connection, request, due)
             settled = True
         except gevent.GreenletExit:
             if not settled:
-                # The test is over and this call was cut off by us: it says nothing about the target.
-                recorder.tally.unfinished += 1
+                self._cut_off(lane, call_id, opening)
             raise
         except Exception as error:
             recorder.tally.bugs.append(f"{type(error).__name__}: {error}")
@@ -111,10 +116,26 @@ class Calls:
             raise
         finally:
             recorder.in_flight -= 1
+        if outcome.failure is None:
+            self._whole[lane.name].took(now() - opening)
         if not self.plan.keep_alive or not connection.reusable:
             connection.close()
             return outcome, None
         return outcome, connection
+
+    def _cut_off(self, lane: Lane, call_id: str, opening: int) -> None:
+        """The test is over and this call was cut off by us: it says nothing of the target, unless it was hanging."""
+        ended = now()
+        why = self._whole[lane.name].why_hanging(ended - opening)
+        if not why:
+            self.recorder.tally.unfinished += 1
+            return
+        failure = Failure.TIMEOUT_TOTAL
+        self.recorder.ended(lane.name, failure)
+        self._judge_good(lane, failure, {}, measured=self.recorder.measures(opening))
+        self.recorder.keep(
+            CallRecord(call_id, lane.name, opening, ended, None, None, (), (), Ending.TIMEOUT, why, failure)
+        )
 
     # ---------------------------------------------------------------- before the request
     def wait_to_begin(self) -> float:
@@ -172,7 +193,9 @@ class Calls:
         detail = "; ".join(part for part in (why, end.detail) if part)
         if failure is not None and timed.status is None and connection.used > 1:
             detail += " (on a connection that had served before)"
-        tokens = stream.usage.get("completion", 0) or stream.chunks
+        tokens = stream.usage.get("completion", 0)
+        if tokens <= 0:
+            tokens = stream.chunks
         felt = timed.latencies(tokens, end.at)
         self._settle_stream(lane, timed, failure, felt, tokens)
         if self.recorder.has_room(failure):
@@ -200,7 +223,7 @@ class Calls:
         recorder.ended(lane.name, failure)
         if failure is None:
             usage = timed.stream.usage
-            recorder.told_tokens(tokens, by_usage="completion" in usage)
+            recorder.told_tokens(tokens, by_usage=usage.get("completion") == tokens)
             if usage:
                 recorder.told_usage(lane.model, usage)
         if timed.measured:
@@ -245,8 +268,8 @@ class Calls:
 
     def _task(
         self, lane: Lane, call_id: str, connection: Connection, request: bytes, due: int | None
-    ) -> Outcome:
-        """Submit, then look at it at the declared pace until it ends."""
+    ) -> tuple[Outcome, Connection]:
+        """Submit, then look at it at the declared pace until it ends; with the connection that it ended on."""
         sent = now()
         origin = sent if due is None else due
         reply = Whole()
@@ -257,32 +280,38 @@ class Calls:
             failure, why = Failure.MALFORMED, "an accepted task without an id"
         self._measure("submit", origin, end.at, failure)
         limit = sent + int(lane.done_s * 1e9)
-        while failure is None:
-            gevent.sleep(lane.poll_s)
-            self._pace(lane)
-            asked = now()
-            reply = Whole()
-            connection = self._again(lane, connection)
-            end = connection.exchange(
-                lane.get(lane.follow + quote(str(task), safe="")), reply, self.plan.bounds
-            )
-            answer, failure, why = reply.document(end)
-            self._measure("poll", asked, end.at, failure)
-            status = answer.get("status") if answer is not None else None
-            if status == "completed":
-                break
-            if status == "failed":
-                failure, why = Failure.TASK_FAILED, "the task ended as failed"
-            elif failure is None and now() > limit:
-                failure, why = Failure.TIMEOUT_TOTAL, f"the task did not end within {lane.done_s:g} s"
-        return self._whole_call(lane, call_id, "task", (origin, sent), reply, end, failure, why)
-
-    def _again(self, lane: Lane, connection: Connection) -> Connection:
-        if connection.still_open():
-            return connection
-        made = Connection(self._endpoints[lane.name], self.plan.bounds.connect)
-        self.recorder.tally.connections += 1
-        return made
+        try:
+            while failure is None:
+                gevent.sleep(lane.poll_s)
+                self._pace(lane)
+                reply = Whole()
+                try:
+                    connection = self._connected(lane, connection)
+                except ConnectError as error:
+                    end, failure, why = (
+                        End(Ending.REFUSED, now(), str(error)),
+                        error.failure,
+                        "asking for the task",
+                    )
+                    break
+                asked = now()
+                end = connection.exchange(
+                    lane.get(lane.follow + quote(str(task), safe="")), reply, self.plan.bounds
+                )
+                answer, failure, why = reply.document(end, of_a_task=True)
+                self._measure("poll", asked, end.at, failure)
+                status = answer.get("status") if answer is not None else None
+                if status == "completed":
+                    break
+                if status == "failed":
+                    failure, why = Failure.TASK_FAILED, f"the task ended as failed: {excerpt(reply.body)}"
+                elif failure is None and now() > limit:
+                    failure, why = Failure.TIMEOUT_TOTAL, f"the task did not end within {lane.done_s:g} s"
+        except BaseException:
+            connection.close()
+            raise
+        outcome = self._whole_call(lane, call_id, "task", (origin, sent), reply, end, failure, why)
+        return outcome, connection
 
     def _measure(self, name: str, origin: int, ended: int, failure: Failure | None) -> None:
         if failure is None and self.recorder.measures(origin):
@@ -330,19 +359,3 @@ def _meets(condition: Condition, felt: Mapping[str, int]) -> bool:
     at_once = 0 if condition.metric in {"stall", "tpot"} and "ttft" in felt else None
     value = felt.get(condition.metric, at_once)
     return value is not None and _COMPARE[condition.comparison](value, condition.bound)
-
-
-def _endpoint(plan: LoadPlan, lane: Lane) -> Endpoint:
-    parts = urlsplit(lane.url)
-    secure = parts.scheme == "https"
-    return Endpoint(
-        parts.hostname or "", parts.port or (443 if secure else 80), _context(plan) if secure else None
-    )
-
-
-def _context(plan: LoadPlan) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=plan.ca_file)
-    if not plan.verify_tls:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -21,6 +21,7 @@ class Timed:
 
     __slots__ = (
         "_bytes_left",
+        "_keep_bytes",
         "_read_at",
         "_reads",
         "_recorder",
@@ -43,7 +44,7 @@ class Timed:
     ) -> None:
         self.stream = stream
         self._recorder = recorder
-        self._bytes_left = keep_bytes
+        self._keep_bytes = self._bytes_left = keep_bytes
         self.origin = origin
         self.sent = sent
         self.measured = recorder.measures(origin)
@@ -144,7 +145,7 @@ class Timed:
     @property
     def whole_record(self) -> bool:
         """Whether all bytes that arrived were kept."""
-        return self._bytes_left >= 0
+        return self.length <= self._keep_bytes
 
     def latencies(self, tokens: int, ended: int) -> dict[str, int]:
         """What this stream's user felt, in microseconds; only what there was to feel."""

@@ -47,8 +47,15 @@ class Whole:
         """All of it."""
         return b"".join(data for _, data in self.chunks)
 
-    def document(self, end: End) -> tuple[dict[str, Any] | None, Failure | None, str]:
-        """The JSON object that came, or the class of failure and why."""
+    def document(
+        self, end: End, *, of_a_task: bool = False
+    ) -> tuple[dict[str, Any] | None, Failure | None, str]:
+        """The JSON object that came, or the class of failure and why.
+
+        Args:
+            end: how the exchange ended.
+            of_a_task: the object has a status, so that an error in it is the task's and not the reply's.
+        """
         if self.status is None:
             return None, unanswered(end.ending, end.timeout), "no response head"
         if not 200 <= self.status < 300:
@@ -69,7 +76,7 @@ class Whole:
             value = None
         if not isinstance(value, dict):
             return None, Failure.MALFORMED, f"the body is {excerpt(body)}"
-        if value.get("error"):
+        if value.get("error") and not (of_a_task and isinstance(value.get("status"), str)):
             return None, Failure.ERROR_EVENT, excerpt(body)
         return value, None, ""
 

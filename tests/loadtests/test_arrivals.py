@@ -8,6 +8,8 @@ import pytest
 from weighbridge.errors import UsageError
 from weighbridge.load import arrivals, shapes
 from weighbridge.load.arrivals import Arrivals, moments, share_of
+from weighbridge.load.direct import behind
+from weighbridge.load.plan import LoadPlan
 
 
 def until(made: Arrivals, end: float) -> list[float]:
@@ -75,6 +77,25 @@ def test_a_trace_is_replayed_from_its_first_start(tmp_path: Path) -> None:
     made = arrivals.parse(f"trace:{file}", None, seed=0, shape=(), in_flight=10)
     assert list(moments(made)) == [0, 0.5, 2]
     assert made.rate == 1.5
+
+
+def test_a_trace_that_is_one_burst_has_the_rate_of_a_second(tmp_path: Path) -> None:
+    file = tmp_path / "starts"
+    file.write_text("7\n" * 5)
+    made = arrivals.parse(f"trace:{file}", None, seed=0, shape=(), in_flight=10)
+    assert (list(moments(made)), made.rate) == ([0] * 5, 5)
+
+
+def test_the_second_half_of_a_baseline_replays_the_second_half_of_a_trace() -> None:
+    plan = LoadPlan((), Arrivals("trace", 1, 0, (), (0.0, 1.0, 5.0, 7.5)))
+    later = behind(plan, 5).arrivals
+    assert later is not None
+    assert later.trace == (0, 2.5)
+    assert behind(plan, 8) == plan
+
+
+def test_a_shape_is_laid_over_a_shorter_load() -> None:
+    assert shapes.stretched(((0.0, 0.2), (10.0, 1.0)), 0.5) == ((0, 0.2), (5, 1))
 
 
 @pytest.mark.parametrize(

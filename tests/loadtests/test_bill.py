@@ -1,14 +1,18 @@
 """The bill: sums of charges against sums of priced usage."""
 
+import asyncio
+import time
 from dataclasses import replace
+from typing import Any, cast
 
 from weighbridge.embed import EMBEDDED_SHAPE
-from weighbridge.load.bill import Bill, expected, why_not
+from weighbridge.load.bill import Bill, expected, read_at_rest, reconcile, why_not
 from weighbridge.load.figures import Figures, Tally
 from weighbridge.load.lanes import parse_mix
 from weighbridge.load.plan import LoadPlan
 from weighbridge.load.planning import make_plan
 from weighbridge.scenario import Scenario
+from weighbridge.target import Target
 
 
 def plan(mix: str) -> LoadPlan:
@@ -82,3 +86,43 @@ def test_what_cannot_be_reconciled_says_why() -> None:
     assert why_not(EMBEDDED_SHAPE, plan("chat=2,messages,plain")) == ""
     assert "media tasks" in why_not(EMBEDDED_SHAPE, plan("chat,tasks"))
     assert Bill(missing="x").ok
+
+
+def test_streams_that_were_not_asked_for_usage_are_not_held_to_have_hidden_it() -> None:
+    silent = make_plan(EMBEDDED_SHAPE, parse_mix("chat"), wired=True, usage=False)
+    bill = expected(EMBEDDED_SHAPE, silent, figures({}, completed=11))
+    assert bill.ok
+    assert "not asked for their usage, and 11 whole calls" in bill.statement
+
+
+class Balances:
+    """A balance as it is read time after time; the last one stays."""
+
+    def __init__(self, *dollars: str) -> None:
+        self._left = list(dollars)
+
+    async def run(self, _hook: object, _variables: object) -> dict[str, str]:
+        return {"*": self._left.pop(0) if len(self._left) > 1 else self._left[0]}
+
+
+def settling(seconds: float) -> Target:
+    balance = replace(EMBEDDED_SHAPE.balance["chat"], settle=seconds)
+    return replace(EMBEDDED_SHAPE, balance={"chat": balance})
+
+
+def test_a_second_charge_behind_a_right_sum_is_found() -> None:
+    before = 10 * 10**12
+    left = (before - PRICE) / 10**12
+    hooks: Any = Balances("10", f"{left:.6f}", f"{left - 0.0204:.6f}")
+    bill = asyncio.run(reconcile(settling(0.1), plan("chat"), figures(TEN, completed=10), before, hooks))
+    assert not bill.ok
+    assert "too much" in bill.statement
+
+
+def test_the_balance_before_the_load_is_read_when_earlier_charges_are_in_it() -> None:
+    began = time.monotonic()
+    assert (
+        asyncio.run(read_at_rest(settling(0.2), plan("chat").lanes[0], cast("Any", Balances("5"))))
+        == 5 * 10**12
+    )
+    assert time.monotonic() - began >= 0.2

@@ -1,11 +1,13 @@
 """The gevent client against servers that misbehave on the wire: every fault has its class, none is a success."""
 
 import json
+import os
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from itertools import pairwise
@@ -19,7 +21,8 @@ from loadtests.dialect import EventStream
 from loadtests.recorder import Recorder
 from loadtests.streaming import Calls, Outcome
 from weighbridge.evidence import Ending
-from weighbridge.load.figures import Failure
+from weighbridge.load.figures import LAG, Failure
+from weighbridge.load.histogram import middle_of
 from weighbridge.load.plan import PLACEHOLDER, Bounds, Lane, LoadPlan
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -430,3 +433,147 @@ def test_users_of_one_second_begin_evenly_over_it(users: int) -> None:
     gaps = [later - earlier for earlier, later in pairwise([*waits, 1.0])]
     assert waits[0] == 0
     assert max(gaps) < 3 / users
+
+
+def test_foreign_bytes_within_tls_break_the_stream_and_not_the_client(
+    hostile: Any, certificate: Path
+) -> None:
+    _Secure(hostile, certificate)
+
+    def script(peer: Any) -> bool:
+        peer.sendall(CHUNKED + piece(WHOLE[0]))
+        with socket.socket(fileno=os.dup(peer.fileno())) as raw:
+            raw.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+        return False
+
+    hostile.script = script
+    url = f"https://127.0.0.1:{hostile.port}/v1/chat/completions"
+    outcome, client = ask(hostile.port, url=url, ca_file=str(certificate))
+    assert outcome.failure is Failure.RESET
+    assert "TLS: " in outcome.detail
+    assert client.recorder.tally.bugs == []
+
+
+def test_an_event_nested_beyond_measure_is_malformed(hostile: Any) -> None:
+    hostile.script = answering(chunked(WHOLE[0], b"data: " + b"[" * 200_000 + b"\n\n", *WHOLE[1:]))
+    assert ask(hostile.port)[0].failure is Failure.MALFORMED
+
+
+def test_a_record_that_is_exactly_full_is_not_whole_if_more_came(hostile: Any) -> None:
+    events = [event("x" * 100), *WHOLE]
+    body = b"".join(events)
+
+    def script(peer: Any) -> bool:
+        peer.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body))
+        for item in events:
+            peer.sendall(item)
+            threading.Event().wait(0.05)
+        return False
+
+    hostile.script = script
+    _, client = ask(hostile.port, keep_bytes=len(events[0]))
+    assert client.recorder.records[0].ending is Ending.TOO_LARGE
+    _, client = ask(hostile.port, keep_bytes=len(body))
+    assert client.recorder.records[0].ending is Ending.COMPLETE
+
+
+def test_a_call_that_hangs_when_the_test_ends_has_failed(
+    hostile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadtests.hanging._LONG_NS", 100_000_000)
+    over = threading.Event()
+
+    def script(peer: Any) -> bool:
+        if len(hostile.requests) <= 10:
+            peer.sendall(chunked(*WHOLE))
+            return True
+        peer.sendall(CHUNKED + piece(WHOLE[0]))
+        over.wait(10)
+        return False
+
+    hostile.script = script
+    client = Client(plan_for(hostile.port))
+    for _ in range(10):
+        assert client.one().failure is None
+    chunks = client.recorder.chunks
+    running = gevent.spawn(client.one)
+    with gevent.Timeout(5):
+        while client.recorder.chunks == chunks:
+            gevent.sleep(0.005)
+    longest = client.calls._whole["chat"].longest / 1e9
+    gevent.sleep(max(0.15, 2.1 * longest))
+    running.kill()
+    over.set()
+    client.close()
+    tally = client.recorder.tally
+    assert (tally.completed, tally.unfinished, dict(tally.failures)) == (10, 0, {Failure.TIMEOUT_TOTAL: 1})
+    assert "whole calls took at most" in client.recorder.records[-1].detail
+
+
+def test_one_pause_of_the_client_is_as_many_late_turns_as_it_was_long() -> None:
+    recorder = Recorder(warm_up=0, sample=0, keep_failed=0)
+    recorder.begin()
+    gevent.sleep(0.3)
+    time.sleep(0.4)
+    gevent.sleep(0.3)
+    recorder.end()
+    lag = recorder.tally.histograms[LAG]
+    assert sum(times for cell, times in lag.cells.items() if middle_of(cell) > 100_000) >= 10
+    assert (lag.quantile(0.9) or 0) > 50_000
+
+
+def of_tasks(hostile: Any) -> dict[str, Any]:
+    """What makes a plan one of media tasks."""
+    return {"name": "tasks", "kind": "tasks", "follow": f"{hostile.url}/tasks/", "poll_s": 0.05}
+
+
+def reply(document: dict[str, Any]) -> bytes:
+    body = json.dumps(document).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+
+
+def test_a_task_whose_connection_was_replaced_leaves_none_behind(hostile: Any) -> None:
+    def script(peer: Any) -> bool:
+        submitted = hostile.requests[-1].startswith(b"POST")
+        peer.sendall(reply({"id": "t", "status": "queued" if submitted else "completed"}))
+        return not submitted
+
+    hostile.script = script
+    client = Client(plan_for(hostile.port, **of_tasks(hostile)))
+    for _ in range(3):
+        assert client.one().failure is None
+    client.close()
+    for thread in hostile._threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in hostile._threads)
+
+
+def test_a_target_that_refuses_to_be_asked_for_a_task_has_failed_it(hostile: Any) -> None:
+    def script(peer: Any) -> bool:
+        peer.sendall(reply({"id": "t", "status": "queued"}))
+        hostile._listener.shutdown(socket.SHUT_RDWR)
+        hostile._listener.close()
+        return False
+
+    hostile.script = script
+    outcome, client = ask(hostile.port, **of_tasks(hostile))
+    assert outcome.failure is Failure.CONNECT
+    assert client.recorder.tally.bugs == []
+
+
+def test_a_failed_task_with_an_error_in_it_is_a_failed_task(hostile: Any) -> None:
+    def script(peer: Any) -> bool:
+        submitted = hostile.requests[-1].startswith(b"POST")
+        peer.sendall(
+            reply(
+                {"id": "t", "status": "queued"} if submitted else {"status": "failed", "error": {"code": "x"}}
+            )
+        )
+        return True
+
+    hostile.script = script
+    outcome, _ = ask(hostile.port, **of_tasks(hostile))
+    assert outcome.failure is Failure.TASK_FAILED

@@ -99,3 +99,12 @@ def test_starts_that_were_late_spoil_what_counts_from_them_and_true_lag_spoils_e
     trust = check(direct, direct)
     assert {"icl.p50", "icl.p99", "ttft.p50"} == set(trust.distrusted)
     assert "true lag p99 9.0 ms" in trust.statement
+
+
+def test_a_late_client_spoils_the_baseline_as_it_spoils_the_load() -> None:
+    fine = measured(900, 60_000, 3.0)
+    assert check(fine, fine).ok
+    trust = check(fine, measured(30_000, 60_000, 3.0))
+    assert trust.distrusted == ("direct ttft.p50", "direct ttft.p99")
+    busy = check(fine, measured(900, 60_000, 9.5))
+    assert "in the direct baseline the client used 95% of its core" in busy.statement

@@ -200,6 +200,7 @@ def test_media_tasks_are_submitted_and_polled_within_the_declared_limit(tmp_path
         (["--mix", "chat", "--surface", "chat"], 2, "leave --surface out"),
         (["--shape", "wave"], 2, "no shape 'wave'"),
         (["--capacity", "9..3"], 2, "the lowest and the highest level"),
+        (["--capacity", "0.4..3"], 2, "it counts users; write whole numbers"),
         (["--baseline"], 2, "needs the provider's own URL"),
         (["--gate", "added.ttft.p50<2ms", "--capacity", "1..9"], 2, "takes no direct baseline"),
         (["--direct", "http://127.0.0.1:9/v1"], 2, "needs --direct-key-env"),

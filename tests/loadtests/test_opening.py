@@ -33,10 +33,12 @@ def opened(hostile: Any, arrivals: Arrivals, seconds: float, wait_s: float) -> R
     return kept(hostile.url, arrivals, seconds, close_s=5)
 
 
-def kept(url: str, arrivals: Arrivals, seconds: float, *, close_s: float) -> Recorder:
+def kept(
+    url: str, arrivals: Arrivals, seconds: float, *, close_s: float, recorder: Recorder | None = None
+) -> Recorder:
     """Keep a schedule for a while, and cut off what is under way so long after it."""
     lane = Lane("chat", "chat", f"{url}/chat/completions", (), "{}", "m", "openai", "chat.funded")
-    recorder = Recorder(warm_up=0, sample=5, keep_failed=5)
+    recorder = recorder or Recorder(warm_up=0, sample=5, keep_failed=5)
     opening = Opening(
         Calls(LoadPlan((lane,), arrivals=arrivals), recorder), arrivals, (0, 1), lambda _lane, _outcome: None
     )
@@ -57,6 +59,23 @@ def test_starts_do_not_wait_for_answers(hostile: Any) -> None:
     assert (tally.histograms["ttft"].lowest or 0) >= 199_000
     assert (tally.histograms["ttft"].quantile(0.5) or 0) >= (tally.histograms["ttft_sent"].quantile(0.5) or 0)
     assert tally.histograms["schedule"].count == 49
+
+
+def test_calls_are_counted_also_where_whoever_waits_for_them_is_killed_first(hostile: Any) -> None:
+    over = threading.Event()
+
+    def script(_peer: Any) -> bool:
+        over.wait(10)
+        return False
+
+    hostile.script = script
+    recorder = Recorder(warm_up=0, sample=5, keep_failed=5)
+    waiting = gevent.spawn(kept, hostile.url, Arrivals("constant", 50), 0.2, close_s=30, recorder=recorder)
+    waiting.join(0.5)
+    waiting.kill()
+    over.set()
+    recorder.end()
+    assert recorder.tally.started == recorder.tally.unfinished == 9
 
 
 def test_a_start_beyond_the_cap_is_dropped_and_counted(hostile: Any) -> None:

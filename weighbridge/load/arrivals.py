@@ -156,8 +156,8 @@ def parse(text: str, rate: float | None, *, seed: int, shape: tuple[Point, ...],
         if rate is not None or shape:
             raise UsageError("--arrivals trace has its own moments; leave --rate and --shape out")
         trace = read_trace(Path(rest))
-        length = max(trace[-1], 1e-3)
-        return Arrivals(kind, len(trace) / length, seed, (), trace, in_flight)
+        # A trace that is all one burst is so many starts in a second, not a rate without bound.
+        return Arrivals(kind, len(trace) / max(trace[-1], 1.0), seed, (), trace, in_flight)
     if rest:
         raise UsageError(
             f"--arrivals {text!r}: {kind} takes nothing more; write --rate for the starts a second"

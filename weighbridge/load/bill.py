@@ -9,6 +9,7 @@ or not, but never more than a whole one: so many calls of uncertain price make t
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,12 +110,16 @@ async def read(target: Target, lane: Lane, hooks: HookRunner) -> int:
         raise HarnessError(f"the balance of {who.name} cannot be read: {error}") from error
 
 
-def _usage(surface: str, counts: Mapping[str, int]) -> Usage:
-    cached, written = counts.get("cached", 0), counts.get("written", 0)
-    prompt = counts.get("prompt", 0)
-    if surface == "messages":
-        prompt = counts.get("input", 0) + cached + written
-    return Usage(prompt, counts.get("completion", 0), cached, written)
+async def read_at_rest(target: Target, lane: Lane, hooks: HookRunner) -> int:
+    """As `read`, once what was called before the load has surely been charged.
+
+    Raises:
+        HarnessError: it cannot be read.
+    """
+    source = _source(target, lane)
+    assert source is not None  # noqa: S101 - asked after `why_not`
+    await asyncio.sleep(source[0].settle)
+    return await read(target, lane, hooks)
 
 
 def expected(target: Target, plan: LoadPlan, figures: Figures) -> Bill:
@@ -150,6 +155,10 @@ def expected(target: Target, plan: LoadPlan, figures: Figures) -> Bill:
     uncertain = figures.failed + figures.unfinished
     if uncertain and unknown:
         return Bill(missing=f"no call of {unknown[0]} ended whole, so nobody knows what the others may cost")
+    if missing > 0 and any(_silent(lane) for lane in plan.lanes):
+        return Bill(
+            missing=f"streams were not asked for their usage, and {missing} whole calls reported none"
+        )
     if missing > 0:
         problems.append(f"{missing} whole calls reported no usage")
     return Bill(
@@ -174,6 +183,11 @@ def _price_of_one(lanes: list[Lane], usage: Usage, rates: dict[str, int], whole:
     if len(told) < len(scripts):
         return None
     return max(price(item, rates, long_context=False) for item in told)
+
+
+def _silent(lane: Lane) -> bool:
+    """Whether the streams of this lane are not asked for their usage, without which a chat stream has none."""
+    return lane.kind == "chat" and "stream_options" not in json.loads(lane.body)
 
 
 def _beside(counts: Mapping[str, int]) -> int:
@@ -207,10 +221,14 @@ async def reconcile(target: Target, plan: LoadPlan, figures: Figures, before: in
     source = _source(target, plan.lanes[0])
     assert source is not None  # noqa: S101 - asked after `why_not`
     deadline = time.monotonic() + max(_AT_LEAST_S, source[0].settle * _SETTLE_FACTOR)
+    rested = False
     while True:
         charged = before - await read(target, plan.lanes[0], hooks)
         settled = Bill(charged, bill.lowest, bill.highest, bill.calls, bill.uncertain, "", bill.problems)
-        # Cut-off calls may still be charged: a sum inside a range has settled only when the time is up.
-        if time.monotonic() > deadline or (bill.lowest == bill.highest == charged):
+        # Cut-off calls may still be charged: a sum inside a range has settled only when the time is up. And a sum that
+        # is right may have a second charge behind it.
+        right = bill.lowest == bill.highest == charged
+        if time.monotonic() > deadline or (right and rested):
             return settled
-        await asyncio.sleep(tolerances.POLL_INTERVAL_S)
+        rested = right
+        await asyncio.sleep(source[0].settle if right else tolerances.POLL_INTERVAL_S)

@@ -33,7 +33,7 @@ from weighbridge.load import bill as load_bill
 from weighbridge.load import capacity, gates, offer
 from weighbridge.load import verdicts as load_verdicts
 from weighbridge.load.arrivals import Arrivals
-from weighbridge.load.direct import Direct, direct_plan, require_whole
+from weighbridge.load.direct import Direct, behind, direct_plan, require_whole
 from weighbridge.load.figures import TRUE_LAG, Figures, Tally
 from weighbridge.load.gates import Gate
 from weighbridge.load.lanes import Wanted, default_mix, require_surface
@@ -47,7 +47,7 @@ from weighbridge.load.processes import (
     run_locust,
 )
 from weighbridge.load.report import RUNS, LoadRun, Places, examples, lines, write
-from weighbridge.load.shapes import Point
+from weighbridge.load.shapes import Point, stretched
 from weighbridge.load.show import LoadConsole
 from weighbridge.load.trust import check as check_trust
 from weighbridge.load.truth import lags_us
@@ -113,8 +113,12 @@ def load_test(options: LoadOptions) -> ExitCode:
     require_locust()
     require_surface(options.surface)
     options.places.require()
-    most = options.arrivals.in_flight * options.crowd.processes if options.arrivals else options.crowd.users
-    offer.require_files(most, options.crowd.processes, "--max-in-flight" if options.arrivals else "--users")
+    most, option = options.crowd.users, "--users"
+    if options.arrivals is not None:
+        most, option = options.arrivals.in_flight * options.crowd.processes, "--max-in-flight"
+    elif options.search is not None:
+        most, option = int(options.search[1]), "--capacity"
+    offer.require_files(most, options.crowd.processes, option)
     console = LoadConsole()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -166,10 +170,11 @@ class _Run:
         place = self._scratch / f"part-{self._parts}"
         place.mkdir(mode=0o700)
         length = duration or self._crowd.duration
-        stretched = plan.shape and tuple(
-            (at * length / self._crowd.duration, level) for at, level in plan.shape
+        stretch = length / self._crowd.duration
+        arrivals = plan.arrivals and replace(plan.arrivals, shape=stretched(plan.arrivals.shape, stretch))
+        plan = replace(
+            plan, folder=str(place), duration=length, shape=stretched(plan.shape, stretch), arrivals=arrivals
         )
-        plan = replace(plan, folder=str(place), duration=length, shape=stretched)
         users = plan.processes if plan.arrivals else plan.users
         crowd = replace(self._crowd, users=users, duration=length)
         if plan.arrivals or crowd.spawn_rate > users or users > self._crowd.users:
@@ -251,7 +256,7 @@ async def _load(options: LoadOptions, console: LoadConsole) -> LoadRun:
             first, plan, rows = await _prepare(options, target, mix, scratch)
             hooks = HookRunner(options.allow_commands)
             missing = load_bill.why_not(target, plan)
-            before = 0 if missing else await load_bill.read(target, plan.lanes[0], hooks)
+            before = 0 if missing else await load_bill.read_at_rest(target, plan.lanes[0], hooks)
             baseline = direct_plan(target, plan, options.direct) if options.direct is not None else None
             console.line(
                 f"Loading {plan.main.url} ({plan.main.model}), {report_how(plan)} for {options.crowd.duration} s, "
@@ -269,7 +274,7 @@ async def _load(options: LoadOptions, console: LoadConsole) -> LoadRun:
                     before_all.append(await run.part(baseline, "direct  ", half))
                 plan, tally = await run.part(plan, "gateway  " if baseline is not None else "")
                 if baseline is not None:
-                    parts = [*before_all, await run.part(baseline, "direct  ", half)]
+                    parts = [*before_all, await run.part(behind(baseline, half), "direct  ", half)]
                     direct = await _direct(target, parts)
                     require_whole(Figures.of(direct))
                 plans = [plan]

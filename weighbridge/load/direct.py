@@ -65,6 +65,14 @@ def direct_plan(target: Target, plan: LoadPlan, direct: Direct) -> LoadPlan:
     return replace(plan, lanes=lanes)
 
 
+def behind(plan: LoadPlan, seconds: float) -> LoadPlan:
+    """The plan of the baseline's second half: of a trace those starts that come later, if there are any."""
+    if plan.arrivals is None or plan.arrivals.kind != "trace":
+        return plan
+    later = tuple(moment - seconds for moment in plan.arrivals.trace if moment >= seconds)
+    return replace(plan, arrivals=replace(plan.arrivals, trace=later)) if later else plan
+
+
 #: A baseline may lose this share of its calls before it is no measure of anything.
 MAX_LOST = 0.01
 

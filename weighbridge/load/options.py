@@ -189,6 +189,10 @@ def load(
         if arrivals.startswith("trace"):
             raise UsageError("--capacity searches a rate; --arrivals trace has its own moments")
         rate = rate or bounds[1]
+    elif bounds is not None and not all(level.is_integer() for level in bounds):
+        raise UsageError(
+            f"--capacity {capacity}: without --rate or --arrivals it counts users; write whole numbers"
+        )
     warm_up_s = parse_duration(warm_up, "--warm-up")
     crowd = make_crowd(users, duration, spawn_rate, processes, warm_up_s, open_load=arrivals is not None)
     points = () if shape is None else shapes.parse(shape, crowd.duration)

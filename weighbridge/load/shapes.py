@@ -98,6 +98,11 @@ def level_at(points: Sequence[Point], moment: float) -> float:
     return low + (high - low) * (moment - begin) / (end - begin)
 
 
+def stretched(points: Sequence[Point], times: float) -> tuple[Point, ...]:
+    """The same levels over a load that lasts so many times as long."""
+    return tuple((at * times, level) for at, level in points)
+
+
 def area_until(points: Sequence[Point], moment: float) -> float:
     """The integral of the level from 0 to a moment."""
     line = [(0.0, points[0][1]), *points, (max(moment, points[-1][0]), points[-1][1])]

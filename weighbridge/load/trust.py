@@ -91,6 +91,18 @@ def _late(figures: Figures, true_lag: Histogram) -> Iterator[tuple[tuple[str, ..
                 yield names, f"{late} is more than {part:.0%} of {', '.join(names)}"
 
 
+def _spoiled(figures: Figures, true_lag: Histogram) -> list[tuple[tuple[str, ...], str]]:
+    """What the client itself spoils of the figures of one load, each with the reason."""
+    found = list(_late(figures, true_lag))
+    busiest = figures.busiest
+    if figures.started and (figures.histograms[LAG].count < MIN_TURNS or busiest is None):
+        return [(_STAMPED, "the client was not measured long enough; use a longer --duration")]
+    if busiest is not None and busiest > MAX_CPU_SHARE:
+        why = f"the client used {busiest:.0%} of its core; use fewer --users or more --processes"
+        return [(_STAMPED, why), *found]
+    return found
+
+
 def check(
     figures: Figures, direct: Figures | None = None, *, missing: Sequence[str] = (), processes: int = 0
 ) -> Trust:
@@ -98,19 +110,19 @@ def check(
 
     Args:
         figures: of the load.
-        direct: of the baseline in the same run: there the simulator's stamps reach the client as they were made,
-            so its true lag stands for the client of both.
+        direct: of the baseline in the same run, judged like the load. There the simulator's stamps reach the client as
+            they were made, so its true lag stands for the client of both.
         missing: client processes that did not hand in their figures.
         processes: how many there are.
     """
     lag = figures.histograms[LAG]
-    busiest = figures.busiest
-    found = list(_late(figures, (direct or figures).histograms[TRUE_LAG]))
-    if figures.started and (lag.count < MIN_TURNS or busiest is None):
-        found = [(_STAMPED, "the client was not measured long enough; use a longer --duration")]
-    elif busiest is not None and busiest > MAX_CPU_SHARE:
-        why = f"the client used {busiest:.0%} of its core; use fewer --users or more --processes"
-        found = [(_STAMPED, why), *found]
+    found = _spoiled(figures, (direct or figures).histograms[TRUE_LAG])
+    if direct is not None:
+        # What is compared with a baseline is as good as the baseline is.
+        found += [
+            (tuple(f"direct {name}" for name in names), f"in the direct baseline {why}")
+            for names, why in _spoiled(direct, Histogram())
+        ]
     if missing:
         why = f"figures of {len(missing)} of {processes} client processes are missing ({', '.join(missing)})"
         found = [(("every count", "every rate", *_STAMPED), why), *found]
@@ -119,7 +131,7 @@ def check(
         tuple(reason for _, reason in found),
         lag.quantile(0.5),
         lag.quantile(0.99),
-        busiest,
+        figures.busiest,
         figures.histograms[SCHEDULE].quantile(0.99),
         (direct or figures).histograms[TRUE_LAG].quantile(0.99),
     )
