@@ -52,7 +52,9 @@ async def task_at_limit(lab: Lab) -> None:
         submissions = []
         if role is not None and lab.wired:
             submissions.append(
-                submit(lab, role, "at-limit", who, scenario=_WORK, paced=False, provoked=True, contention=True)
+                submit(
+                    lab, role, "at-limit", who, scenario=_WORK, paced=False, provoked=True, contention=True
+                )
             )
         left = tolerances.TASK_RATE_LIMIT - len(submissions)
         polls = [
