@@ -73,18 +73,23 @@ class Load:
             warm_up=plan.warm_up, sample=plan.sample, keep_failed=plan.keep_failed, slice_s=plan.slice_s
         )
         self._lifeline: Any = None
-        GatewayUser.calls = ArrivalUser.calls = Calls(plan, self.recorder)
+        calls = GatewayUser.calls = ArrivalUser.calls = Calls(plan, self.recorder)
         hooks: Any = environment.events  # locust leaves add_listener untyped
         hooks.test_start.add_listener(self._start)
         hooks.test_stopping.add_listener(self._stopping)
         hooks.quitting.add_listener(self._quitting)
         self.worker = (
-            Worker(environment.runner, self.recorder)
+            Worker(environment.runner, self.recorder, calls.shared_by)
             if isinstance(environment.runner, WorkerRunner)
             else None
         )
-        self.master = Master(environment.runner) if isinstance(environment.runner, MasterRunner) else None
+        self.master = (
+            Master(environment.runner, plan.processes)
+            if isinstance(environment.runner, MasterRunner)
+            else None
+        )
         if self.worker is not None:
+            ArrivalUser.share = self.worker.share
             hooks.report_to_master.add_listener(self._report)
         else:
             hooks.worker_report.add_listener(self._reported)

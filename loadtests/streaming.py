@@ -56,6 +56,7 @@ class Calls:
         self._heads = {lane.name: lane.head(keep_alive=plan.keep_alive) for lane in plan.lanes}
         self._endpoints = {lane.name: endpoint_of(plan, lane) for lane in plan.lanes}
         self._pacers: dict[tuple[str, str], Pacer] = {}
+        self._processes = plan.processes
         self._whole = {lane.name: WholeCalls() for lane in plan.lanes}
         prefix = f"l{os.urandom(4).hex()}"
         numbers = itertools.count(1)
@@ -145,13 +146,18 @@ class Calls:
         """
         return next(self._begun) * _GOLDEN % 1.0
 
+    def shared_by(self, processes: int) -> None:
+        """So many processes share the declared limits; on a machine of its own a process cannot know."""
+        self._processes = processes
+        self._pacers.clear()
+
     def _pace(self, lane: Lane) -> None:
         """Wait for the turn that a declared limit grants."""
         if lane.pace is None:
             return
         key = (lane.principal if lane.follow else lane.name, lane.surface)
         if key not in self._pacers:
-            self._pacers[key] = Pacer(lane.pace / self.plan.processes)
+            self._pacers[key] = Pacer(lane.pace / self._processes)
         self.recorder.tally.paced += self._pacers[key].turn()
 
     def _connected(self, lane: Lane, connection: Connection | None) -> Connection:

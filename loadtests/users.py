@@ -6,6 +6,7 @@ would be added up with the calls in every total that locust shows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gevent
@@ -80,18 +81,18 @@ class ArrivalUser(User):
     wait_time = constant(0)
     calls: ClassVar[Calls]
     drain_s: ClassVar[float] = 10.0
+    #: Which of how many shares of the starts this process makes; asked as the schedule begins.
+    share: ClassVar[Callable[[], tuple[int, int]]] = staticmethod(lambda: (0, 1))
 
     @task
     def keep_the_schedule(self) -> None:
         """Start calls until the load is over."""
         plan = self.calls.plan
         assert plan.arrivals is not None  # noqa: S101 - the class is only offered with a schedule
-        runner: Any = self.environment.runner
-        index = max(getattr(runner, "worker_index", 0), 0)
         opening = Opening(
             self.calls,
             plan.arrivals,
-            (index % plan.processes, plan.processes),
+            type(self).share(),
             lambda lane, outcome: report(self, lane, outcome),
         )
         try:

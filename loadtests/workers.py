@@ -9,15 +9,17 @@ What workers report on the way is for the progress, and for what is left of a wo
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
 import psutil
+from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 from locust import runners
 from locust.exception import RPCError
@@ -28,6 +30,8 @@ from weighbridge.load.figures import Tally
 
 #: From a worker: it takes part. From the master: end the load and hand in. From a worker: all of it. The master has it.
 BEGUN, END, WHOLE, RECEIVED = (f"weighbridge_{name}" for name in ("begun", "end", "whole", "received"))
+#: From the master: so many workers take part. From a worker: which share of the starts is mine? From the master: this one.
+WORKERS, SHARE_WANTED, SHARE = (f"weighbridge_{name}" for name in ("workers", "share_wanted", "share"))
 _FIELD = "weighbridge"
 #: Beyond the time for running calls, workers get this long to hand in.
 LAST_REPORT_S = 20.0
@@ -45,9 +49,11 @@ class Worker:
         whole: everything of the running test that is not in the recorder's own tally any more.
     """
 
-    def __init__(self, runner: Any, recorder: Recorder) -> None:
+    def __init__(self, runner: Any, recorder: Recorder, told_workers: Callable[[int], None]) -> None:
         self.whole = Tally()
         self._runner = runner
+        self._told_workers = told_workers
+        self._share: AsyncResult[tuple[int, int]] = AsyncResult()
         self._recorder = recorder
         self._run = 0
         self._over = False
@@ -55,6 +61,8 @@ class Worker:
         self._turn = BoundedSemaphore()
         runner.register_message(END, self._end, concurrent=True)
         runner.register_message(RECEIVED, self._was_received)
+        runner.register_message(WORKERS, self._workers)
+        runner.register_message(SHARE, self._shared)
 
     def begin(self) -> None:
         """A test begins; in the web UI one may follow another."""
@@ -62,6 +70,17 @@ class Worker:
         self._over = False
         self.whole = Tally()
         self._runner.send_message(BEGUN, {"run": self._run, "pid": os.getpid()})
+
+    def share(self) -> tuple[int, int]:
+        """Which of how many shares of an open load's starts this process makes; only the master knows how many there are.
+
+        Raises:
+            gevent.Timeout: the master does not say.
+        """
+        self._share = AsyncResult()
+        self._runner.send_message(SHARE_WANTED)
+        share: tuple[int, int] = self._share.get(timeout=LAST_REPORT_S)
+        return share
 
     def report(self, data: dict[str, Any]) -> None:
         """Add what happened since the last report to a regular report."""
@@ -116,6 +135,12 @@ class Worker:
         elif self._runner.state != runners.STATE_CLEANUP:
             self._runner.stop()
 
+    def _workers(self, msg: Any, **_: Any) -> None:
+        self._told_workers(msg.data["workers"])
+
+    def _shared(self, msg: Any, **_: Any) -> None:
+        self._share.set((msg.data["share"], msg.data["shares"]))
+
     def _was_received(self, msg: Any, **_: Any) -> None:
         self._received = max(self._received, msg.data["run"])
 
@@ -133,14 +158,17 @@ class _Told:
 class Master:
     """This process is the master: collects, waits for the last word of each worker, and knows who never gave it."""
 
-    def __init__(self, runner: Any) -> None:
+    def __init__(self, runner: Any, keepers: int) -> None:
         self._runner = runner
+        self._keepers = keepers
+        self._shares = itertools.count()
         self._told: dict[str, _Told] = {}
         self._before: dict[str, int] = {}
         self._ended = False
         self._children: set[int] = set()
         runner.register_message(BEGUN, self._begun)
         runner.register_message(WHOLE, self._whole)
+        runner.register_message(SHARE_WANTED, self._share_wanted)
         runners.HEARTBEAT_LIVENESS = _HEARTBEATS
         for client in runner.clients.values():
             client.heartbeat = _HEARTBEATS
@@ -153,6 +181,9 @@ class Master:
         self._told = {client.id: _Told() for client in present}
         self._children = _living_children()
         self._ended = False
+        self._shares = itertools.count()
+        for worker in self._told:
+            self._runner.send_message(WORKERS, {"workers": len(self._told)}, client_id=worker)
 
     def joined(self, worker: str) -> None:
         """A worker connected; while a test runs it takes part."""
@@ -214,6 +245,12 @@ class Master:
         found = self._told.setdefault(worker, _Told())
         found.pid, found.run = told["pid"], told["run"]
         return found
+
+    def _share_wanted(self, msg: Any, **_: Any) -> None:
+        # Locust spawns no more keepers of the schedule than users were asked for.
+        shares = max(min(self._keepers, self._runner.target_user_count), 1)
+        share = {"share": next(self._shares) % shares, "shares": shares}
+        self._runner.send_message(SHARE, share, client_id=msg.node_id)
 
     def _begun(self, msg: Any, **_: Any) -> None:
         self._of(msg.node_id, msg.data)

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,28 @@ def test_plain_locust_replays_a_trace(serving: Any, tmp_path: Path) -> None:
     assert process.returncode == 0, errors
     assert "30 calls whole" in said
     assert len(serving.requests) == 30
+
+
+@pytest.mark.parametrize("users", ["1", "2"])
+def test_workers_started_one_by_one_share_the_starts_of_an_open_load(
+    serving: Any, tmp_path: Path, users: str
+) -> None:
+    port = str(free_port())
+    start = partial(
+        plain_locust, serving.url, tmp_path, WEIGHBRIDGE_ARRIVALS="constant", WEIGHBRIDGE_RATE="20", WEIGHBRIDGE_WARM_UP="100ms"
+    )  # fmt: skip
+    master = start(
+        "--master", "--expect-workers", "2", "--headless", "--only-summary", "--users", users,
+        "--spawn-rate", "2", "--run-time", "3", "--stop-timeout", "5", "--master-bind-host", "127.0.0.1",
+        "--master-bind-port", port,
+    )  # fmt: skip
+    workers = [start("--worker", "--master-host", "127.0.0.1", "--master-port", port) for _ in range(2)]
+    said, errors = master.communicate(timeout=60)
+    for worker in workers:
+        worker.communicate(timeout=60)
+    assert master.returncode == 0, errors
+    assert "calls whole" in said
+    assert 40 <= len(serving.requests) <= 62
 
 
 @pytest.fixture
