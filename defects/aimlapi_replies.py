@@ -118,6 +118,14 @@ class OneId(AimlapiReply):
         return replace(reply, body={**reply.body, "id": "chatcmpl-0"})
 
 
+class NoId(AimlapiReply):
+    """The provider's id is dropped, and none is put in its place."""
+
+    def translate(self, body: JsonObject) -> Reply:
+        reply = super().translate(body)
+        return replace(reply, body={**reply.body, "id": ""})
+
+
 class SnapshotName(AimlapiSurface):
     """`model` is the provider's dated name."""
 
@@ -294,6 +302,7 @@ DEFECTS = (
     _reply("aimlapi-total-missing", "Usage has no total_tokens", ("AIML-RES-04",), NoTotal),
     _reply("aimlapi-total-wrong", "total_tokens leave the input out", ("AIML-RES-04",), TotalWithoutInput),
     _reply("aimlapi-id-repeats", "All replies of AI/ML API share one id", ("AIML-RES-08",), OneId),
+    _reply("aimlapi-id-empty", "`id` of a reply of AI/ML API is empty", ("AIML-RES-08",), NoId),
     _surface(
         "aimlapi-model-dated", "`model` is a dated name that is not listed", ("AIML-RES-07",), SnapshotName
     ),

@@ -21,15 +21,22 @@ def _limited(lab: Lab) -> tuple[str, float] | None:
 
 @probe("chat", needs=("upstream", "groups"))
 async def chat_groups(lab: Lab) -> None:
-    """A call in every declared group, and one that names none, and one that names an unknown one."""
-    async with lab.sharing("chat") as who, asyncio.TaskGroup() as group:
+    """A call in every declared group, then one that names none, and one that names an unknown one.
+
+    In turn and on a key of their own, `default` first: what one call leaves behind at the gateway would show in the next.
+    """
+    open_ones = [name for name, limit in lab.target.groups.items() if not limit]
+    async with lab.alone("chat") as who:
+
+        async def in_turn(role: str) -> None:
+            for name in sorted(open_ones, key=lambda name: name != "default"):
+                await lab.chat(role, f"group:{name}", who, change={"group": name})
+            await lab.chat(role, "group-none", who)
+
         role = lab.roles("chat")[0]
         for one in lab.roles("chat") if lab.shared.explore else (role,):
-            group.create_task(lab.chat(one, "group-none", who))
-            for name, limit in lab.target.groups.items():
-                if not limit:
-                    group.create_task(lab.chat(one, f"group:{name}", who, change={"group": name}))
-        group.create_task(lab.chat(role, "group-unknown", who, change={"group": "weighbridge-no-such-group"}))
+            await in_turn(one)
+        await lab.chat(role, "group-unknown", who, change={"group": "weighbridge-no-such-group"})
 
 
 @probe("chat", needs=("groups",), waits=True)
