@@ -153,17 +153,21 @@ class Load:
         runner: Any = self.environment.runner
         # Gates are judged from the figures by whoever asked for them; failed calls are figures, no error of ours.
         code = ExitCode.OK
-        if self.master is not None:
-            if runner.state in {STATE_SPAWNING, STATE_RUNNING}:
-                runner.quit()
-            if self.master.missing() and not self.child:
-                code = ExitCode.INVALID_MEASUREMENT
+        if self.master is not None and runner.state in {STATE_SPAWNING, STATE_RUNNING}:
+            runner.quit()
         if self.worker is not None and not self.worker.hand_in():
             sys.stderr.write(
                 "weighbridge: the master did not take the figures of this worker; they are lost\n"
             )
             code = ExitCode.INVALID_MEASUREMENT
         self.recorder.end()
+        if self.worker is None and not self.child:
+            # With `weighbridge load` the parent says so, from the same figures.
+            figures, trust = self.figures()
+            missing = self.master is not None and self.master.missing()
+            if not trust.ok and (figures.started or missing):
+                code = ExitCode.INVALID_MEASUREMENT
+        self.recorder.close()
         self.environment.process_exit_code = int(code)
         if self.child:
             self.recorder.write(Path(self.plan.folder))

@@ -100,6 +100,7 @@ class Recorder:
         self._window: tuple[int, float, int, int, int] | None = None
         self._timers: list[gevent.Greenlet] = []
         self._watches: list[Any] = []
+        self._slicing: Any = None
         self._turned = 0
         self._number = 0
         self._chunks_told = 0
@@ -114,9 +115,10 @@ class Recorder:
         self._number = 0
         self._measure_from = self._began + int(self._warm_up * 1e9)
         self._timers.append(gevent.spawn_later(self._warm_up, self._open_window))
-        turn = loop.timer(self._slice_s, self._slice_s)
-        turn.start(self._next_slice)
-        self._watches.append(turn)
+        self.close()
+        # It goes on after the end of the load, while calls that still run come to theirs, and keeps no process alive.
+        self._slicing = loop.timer(self._slice_s, self._slice_s, ref=False)
+        self._slicing.start(self._next_slice)
 
     def _open_window(self) -> None:
         self.count_gaps()
@@ -161,6 +163,13 @@ class Recorder:
                     tokens=self.tokens - tokens,
                 )
             )
+
+    def close(self) -> None:
+        """No call runs any more: the timeline ends."""
+        if self._slicing is not None:
+            self._slicing.stop()
+            self._slicing.close()
+            self._slicing = None
 
     def measures(self, started: int) -> bool:
         """Whether the latencies of a call that started, or was due, then count."""

@@ -39,6 +39,12 @@ def plain_locust(
     )  # fmt: skip
 
 
+def honest_code(said: str) -> int:
+    """How locust has to end by what it said of itself: 5 where its figures cannot be trusted, as on a starved machine."""
+    assert ("client ok" in said) != ("client not ok" in said), said
+    return 0 if "client ok" in said else 5
+
+
 def free_port() -> int:
     """A port that was free a moment ago; one of locust's own choice cannot be told to its workers."""
     with socket.create_server(("127.0.0.1", 0)) as probe:

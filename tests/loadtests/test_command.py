@@ -15,7 +15,9 @@ from typing import Any
 import jsonschema
 import psutil
 import pytest
+from lxml import etree
 
+from tests.loadtests.plain_locust import honest_code
 from weighbridge.cli import main
 from weighbridge.locate import folder
 from weighbridge.recorded import judge_again, load_report
@@ -162,10 +164,14 @@ def test_one_broken_stream_among_many_breaks_its_row(
     twice = GOOD.replace(DONE, DONE + DONE)
     serving(hostile, lambda number: twice if number == 7 else GOOD)
     code = load(*target, "--users", "2", "--duration", "1s", "--warm-up", "0s", "--out", str(tmp_path),
-                "--gate", "completion>=1%")  # fmt: skip
+                "--gate", "completion>=1%", "--junit", str(tmp_path / "junit.xml"))  # fmt: skip
     assert code == 1
     report, figures = read(tmp_path)
     assert figures["failures"] == {"broken_ending": 1}
+    # A CI that reads nothing but this file must not take the load for a green one.
+    cases = etree.parse(tmp_path / "junit.xml")
+    etree.XMLSchema(etree.parse(Path(__file__).parents[1] / "report" / "junit.xsd")).assertValid(cases)
+    assert [str(name)[:7] for name in cases.xpath("//testcase[failure]/@name")] == ["CSTR-04"]
     assert figures["streams"]["completed"] > 20
     assert verdicts(report)["CSTR-04"] == "fail"
     assert verdicts(report)["CSTR-03"] == "pass"
@@ -350,7 +356,7 @@ def test_plain_locust_runs_the_folder_from_any_place(hostile: Any, tmp_path: Pat
         ],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == honest_code(done.stdout), done.stderr
     assert "completion 100.000%" in done.stdout
     assert "ttft" in done.stdout
     assert "SSE      chat" in done.stderr + done.stdout

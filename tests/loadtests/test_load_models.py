@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.loadtests.plain_locust import free_port, plain_locust
+from tests.loadtests.plain_locust import free_port, honest_code, plain_locust
 from weighbridge.cli import main
 
 PLAIN = {
@@ -236,14 +236,13 @@ def test_plain_locust_merges_the_figures_of_its_workers_exactly(serving: Any, tm
         "--master-port", port, WEIGHBRIDGE_MIX="chat,plain", WEIGHBRIDGE_WARM_UP="100ms",
     )  # fmt: skip
     said, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    assert process.returncode == honest_code(said), errors
     whole = int(
         next(line for line in said.splitlines() if "calls whole" in line).split(" calls")[0].replace(",", "")
     )
     assert whole == len(serving.requests)
     assert "chat " in said
     assert "plain" in said
-    assert "client ok" in said or "client not ok" in said
 
 
 def test_plain_locust_replays_a_trace(serving: Any, tmp_path: Path) -> None:
@@ -253,7 +252,7 @@ def test_plain_locust_replays_a_trace(serving: Any, tmp_path: Path) -> None:
         WEIGHBRIDGE_ARRIVALS=f"trace:{tmp_path / 'starts'}", WEIGHBRIDGE_WARM_UP="100ms",
     )  # fmt: skip
     said, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    assert process.returncode == honest_code(said), errors
     assert "30 calls whole" in said
     assert len(serving.requests) == 30
 
@@ -275,7 +274,7 @@ def test_workers_started_one_by_one_share_the_starts_of_an_open_load(
     said, errors = master.communicate(timeout=60)
     for worker in workers:
         worker.communicate(timeout=60)
-    assert master.returncode == 0, errors
+    assert master.returncode == honest_code(said), errors
     assert "calls whole" in said
     assert 40 <= len(serving.requests) <= 62
 

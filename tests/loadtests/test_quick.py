@@ -4,6 +4,7 @@ import gc
 import json
 from typing import Any
 
+import gevent
 import pytest
 
 from loadtests.chat import ChatStream
@@ -144,3 +145,23 @@ def test_the_record_of_a_stream_is_what_came_however_each_read_was_taken() -> No
             timed.on_body(at, data)
     assert taken.count(True) >= 2
     assert timed.chunks == tuple(enumerate(came, start=2))
+
+
+def test_what_arrives_after_the_end_of_the_load_has_slices_of_its_own() -> None:
+    recorder = Recorder(warm_up=0, sample=1, keep_failed=1)
+    recorder.begin()
+    try:
+        recorder.chunks += 3
+        recorder.end()
+        slices = recorder.tally.slices
+        with gevent.Timeout(20):
+            while max(slices) == 0:
+                gevent.sleep(0.05)
+                recorder.happened("looked")
+        recorder.chunks += 2
+        recorder.fold()
+        assert slices[0].counts["chunks"] == 3
+        assert sum(item.counts["chunks"] for number, item in slices.items() if number) == 2
+    finally:
+        recorder.end()
+        recorder.close()

@@ -3,13 +3,12 @@
 import re
 from html.parser import HTMLParser
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from weighbridge.embed import EMBEDDED_SHAPE
 from weighbridge.load.document import figures_document
-from weighbridge.load.export import junit, markdown
+from weighbridge.load.export import junit_suite, markdown
 from weighbridge.load.figures import LAG, ClientProcess, Failure, Figures, Tally, row_of
 from weighbridge.load.histogram import cell_of
 from weighbridge.load.lanes import parse_mix
@@ -135,7 +134,7 @@ def test_a_load_without_any_answer_still_has_a_page() -> None:
 
 
 def test_junit_has_a_case_for_each_gate_the_client_and_the_money(document: dict[str, Any]) -> None:
-    suite = ET.fromstring(junit(document))
+    suite = junit_suite(document)
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
         "4",
         "1",

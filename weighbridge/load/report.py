@@ -18,7 +18,7 @@ from weighbridge.load import verdicts as load_verdicts
 from weighbridge.load.bill import Bill
 from weighbridge.load.capacity import Search
 from weighbridge.load.document import figures_document
-from weighbridge.load.export import junit, markdown
+from weighbridge.load.export import junit_suite, markdown
 from weighbridge.load.figures import Failure, Figures
 from weighbridge.load.gates import GateResult
 from weighbridge.load.page import render
@@ -29,6 +29,7 @@ from weighbridge.load.verdicts import Recorded
 from weighbridge.output import require_file, require_folder
 from weighbridge.plan import Plan
 from weighbridge.report import document as report
+from weighbridge.report import junit
 from weighbridge.report.console import summary_lines
 from weighbridge.target import Target
 
@@ -213,7 +214,7 @@ def write(finished: LoadRun, out: Path, places: Places) -> dict[str, Any]:
             report.write(document, places.json_file)
         for path, text in (
             (places.html, page),
-            (places.junit, junit(figures)),
+            (places.junit, junit.render(document, [junit_suite(figures)]).decode()),
             (places.markdown, markdown(figures)),
         ):
             if path is not None:

@@ -7,7 +7,7 @@ of that element, and for every case in a property of its suite: the common schem
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -85,9 +85,14 @@ def _suite(document: Mapping[str, Any], profile: str) -> ET.Element:
     return suite
 
 
-def render(document: Mapping[str, Any]) -> bytes:
-    """The JUnit file of a report."""
-    suites = [_suite(document, claim["profile"]) for claim in document["claims"]]
+def render(document: Mapping[str, Any], first: Sequence[ET.Element] = ()) -> bytes:
+    """The JUnit file of a report.
+
+    Args:
+        document: the report.
+        first: suites of others with their counts, which stand before those of the profiles.
+    """
+    suites = [*first, *(_suite(document, claim["profile"]) for claim in document["claims"])]
     root = ET.Element("testsuites")
     root.set("name", _clean(document["target"]["name"]))
     root.set("time", f"{document['run']['duration_s']:.3f}")
