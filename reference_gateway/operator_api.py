@@ -94,7 +94,7 @@ class OperatorApi:
         workspace = _workspace(require(body, "workspace"))
         amount = _amount(body, workspace, "balance_usd")
         account, key = await self._directory.create(
-            workspace, amount, _rate(body, "requests_per_second"), _group_rates(body)
+            workspace, amount, _rate(body, "requests_per_second"), self._group_rates(body)
         )
         value = {
             "account": account.id,
@@ -136,12 +136,21 @@ class OperatorApi:
         account = self._account(request)
         body = read_object(await read_body(request))
         check_known(body, frozenset({"requests_per_second", "group_requests_per_second"}))
-        groups = _group_rates(body)
-        unknown = [name for name in groups if name not in self._config.groups]
-        if unknown:
-            raise invalid("group_requests_per_second", f"There is no group {unknown[0][:80]!r}.")
+        groups = self._group_rates(body)
         changed = await self._directory.set_limits(account, _rate(body, "requests_per_second"), groups)
         return _json(_limits(changed))
+
+    def _group_rates(self, body: JsonObject) -> dict[str, int]:
+        value = body.get("group_requests_per_second") or {}
+        if not isinstance(value, dict):
+            raise invalid(
+                "group_requests_per_second", "`group_requests_per_second` must map groups to integers."
+            )
+        unknown = [name for name in value if name not in self._config.groups]
+        if unknown:
+            raise invalid("group_requests_per_second", f"There is no group {unknown[0][:80]!r}.")
+        rates = {name: _rate(value, name) for name in value}
+        return {name: rate for name, rate in rates.items() if rate is not None}
 
     async def delete_account(self, request: web.Request) -> web.StreamResponse:
         account = self._account(request)
@@ -279,14 +288,6 @@ def _rate(body: JsonObject, name: str) -> int | None:
     if value is not None and (type(value) is not int or not 1 <= value <= MOST_PER_SECOND):
         raise invalid(name, f"`{name}` must be an integer between 1 and {MOST_PER_SECOND}.")
     return value
-
-
-def _group_rates(body: JsonObject) -> dict[str, int]:
-    value = body.get("group_requests_per_second") or {}
-    if not isinstance(value, dict):
-        raise invalid("group_requests_per_second", "`group_requests_per_second` must map groups to integers.")
-    rates = {name: _rate(value, name) for name in value}
-    return {name: rate for name, rate in rates.items() if rate is not None}
 
 
 def _shown(workspace: Workspace, amount: int) -> str | int:

@@ -32,14 +32,15 @@ async def _until_interrupted(body: Callable[[asyncio.Event], Awaitable[None]]) -
     await body(stop)
 
 
-def _serve(body: Callable[[asyncio.Event], Awaitable[None]]) -> ExitCode:
+def _serve(
+    body: Callable[[asyncio.Event], Awaitable[None]],
+    remedy: str = "choose another address, or --port 0 for a free one",
+) -> ExitCode:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_interrupted(body))
     except OSError as error:
-        raise HarnessError(
-            f"cannot listen: {error.strerror or error}; choose another address, or port 0 for a free one"
-        ) from error
+        raise HarnessError(f"cannot listen: {error.strerror or error}; {remedy}") from error
     except (ConfigError, GatewayStartError) as error:
         raise HarnessError(str(error)) from error
     return ExitCode.OK
@@ -142,4 +143,7 @@ def serve_gateway(config: Path, workers: int = 1) -> ExitCode:
         check_workers(parsed, workers)
     except (ConfigError, WorkersError) as error:
         raise TargetFileError(str(error)) from error
-    return _serve(lambda stop: run_gateway(config, parsed, workers, stop))
+    return _serve(
+        lambda stop: run_gateway(config, parsed, workers, stop),
+        f"choose another address in {config}, or port 0 for a free one",
+    )

@@ -68,7 +68,21 @@ def test_where_no_call_was_whole_the_script_bounds_what_they_cost_or_nothing_doe
     assert (bill.lowest, bill.highest, bill.missing) == (0, 3 * PRICE // 10, "")
     assert charged(3 * PRICE // 10, bill).ok
     unscripted = replace(scripted, lanes=tuple(replace(lane, script=None) for lane in scripted.lanes))
-    assert "no call of gpt-5.5 ended whole" in expected(EMBEDDED_SHAPE, unscripted, none).statement
+    assert "nothing says what calls of gpt-5.5" in expected(EMBEDDED_SHAPE, unscripted, none).statement
+
+
+def test_the_answers_of_a_live_provider_vary_so_only_a_limit_bounds_what_cut_off_calls_cost() -> None:
+    live = make_plan(EMBEDDED_SHAPE, parse_mix("chat"), wired=False)
+    assert expected(EMBEDDED_SHAPE, live, figures(TEN, completed=10)).highest == PRICE
+    bill = expected(EMBEDDED_SHAPE, live, figures(TEN, completed=10, failed=1))
+    assert "nothing says what calls of gpt-5.5" in bill.missing
+    limited = make_plan(EMBEDDED_SHAPE, parse_mix("messages"), wired=False)
+    model = limited.lanes[0].model
+    ten = {f"{model}/input": 1200, f"{model}/completion": 480, f"{model}/calls": 10}
+    bill = expected(EMBEDDED_SHAPE, limited, figures(ten, completed=10, failed=1))
+    # A long answer up to the 4,096 tokens of the request is no wrong charge, whatever the others cost.
+    assert bill.highest - bill.lowest >= 4096 * EMBEDDED_SHAPE.rates[model]["output"]
+    assert bill.highest - bill.lowest < 4200 * EMBEDDED_SHAPE.rates[model]["output"]
 
 
 def test_usage_that_differs_from_the_providers_is_found() -> None:

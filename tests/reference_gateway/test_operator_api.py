@@ -88,6 +88,7 @@ def test_task_accounts_count_in_whole_credits(deploy: Any) -> None:
         ({"workspace": "tasks", "requests_per_second": 0}, "requests_per_second"),
         ({"workspace": "tasks", "requests_per_second": 2**63}, "requests_per_second"),
         ({"workspace": "chat", "group_requests_per_second": {"default": "3"}}, "default"),
+        ({"workspace": "chat", "group_requests_per_second": {"nowhere": 3}}, "nowhere"),
         ({"workspace": "chat", "balance": "1"}, "balance"),
     ],
 )

@@ -26,7 +26,7 @@ class PlainServer(ThreadingHTTPServer):
         quirks: `llama` (id, timings and envelope as llama.cpp's server has them), `bare` (no system
             fingerprint, final usage in the finishing chunk, CRLF line ends), `comments` (keep-alive comments), `tools` (a model that calls the tool it is
             told to call; without it, one that answers in words whatever it is told).
-        flaws: `no-done`, `text-finish`, `wrong-model`, `html-errors`, `accepts-junk`, `any-key`,
+        flaws: `no-done`, `text-finish`, `html-errors`, `accepts-junk`, `any-key`,
             `flat-tier`.
     """
 
@@ -171,13 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
         (self._stream if body.get("stream") else self._reply)(body)
 
     def _head(self, kind: str) -> dict[str, Any]:
-        model = "another-model" if "wrong-model" in self.server.flaws else MODEL
         prefix = "chatcmpl" if "bare" not in self.server.quirks else "cmpl"
         return {
             "id": f"{prefix}-{self.server.calls:024d}",
             "object": kind,
             "created": int(time.time()),
-            "model": model,
+            "model": MODEL,
         } | ({} if "bare" in self.server.quirks else {"system_fingerprint": "fp_plain"})
 
     def _words(self, body: dict[str, Any]) -> tuple[tuple[str, ...], str]:

@@ -65,7 +65,7 @@ def exchanges(out: Path) -> dict[str, Exchange]:
     return {call.id: call.exchange for observation in observations for call in observation.calls}
 
 
-@pytest.mark.parametrize("flaw", ["no-done", "text-finish", "html-errors", "wrong-model", "any-key"])
+@pytest.mark.parametrize("flaw", ["no-done", "text-finish", "html-errors", "accepts-junk", "any-key"])
 def test_the_line_repeats_the_finding(flaw: str, tmp_path: Path) -> None:
     with plain_server(flaws=(flaw,)) as server:
         report = judge(server, tmp_path, "--quick")

@@ -25,6 +25,8 @@ from weighbridge.target import Balance, Principal, Target
 #: Charges may trail the answers by more than one call's settling when thousands end at once.
 _SETTLE_FACTOR = 3
 _AT_LEAST_S = 2.0
+#: Prompts of one lane differ by their id alone.
+_MORE_PROMPT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def expected(target: Target, plan: LoadPlan, figures: Figures) -> Bill:
     missing = figures.completed - calls
     uncertain = figures.failed + figures.unfinished
     if uncertain and unknown:
-        return Bill(missing=f"no call of {unknown[0]} ended whole, so nobody knows what the others may cost")
+        return Bill(missing=f"nothing says what calls of {unknown[0]} that failed or were cut off may cost")
     if missing > 0 and any(_silent(lane) for lane in plan.lanes):
         return Bill(
             missing=f"streams were not asked for their usage, and {missing} whole calls reported none"
@@ -171,18 +173,29 @@ def expected(target: Target, plan: LoadPlan, figures: Figures) -> Bill:
 
 
 def _price_of_one(lanes: list[Lane], usage: Usage, rates: dict[str, int], whole: int) -> int | None:
-    """What a call that failed may have cost: as much as a whole one, or what the provider was told to report."""
-    if whole:
-        return -(-price(usage, rates, long_context=False) // whole)
+    """The most that a call that failed may have cost; None where nothing bounds it.
+
+    A provider that follows a script says the same every time. A live one does not: what bounds its answers is the
+    limit in the request.
+    """
     scripts = [lane.script for lane in lanes]
     told = [
         Usage(item.prompt_tokens, item.completion_tokens)
         for item in scripts
         if item is not None and item.prompt_tokens is not None and item.completion_tokens is not None
     ]
-    if len(told) < len(scripts):
+    if len(told) == len(scripts):
+        return max(price(item, rates, long_context=False) for item in told)
+    if not whole:
         return None
-    return max(price(item, rates, long_context=False) for item in told)
+    mean = -(-price(usage, rates, long_context=False) // whole)
+    if None not in scripts:
+        return mean
+    limits = [json.loads(lane.body).get("max_tokens") for lane in lanes]
+    if None in limits:
+        return None
+    most = Usage(-(-usage.prompt // whole) + _MORE_PROMPT, max(limits), 0, 0)
+    return max(mean, price(most, rates, long_context=False))
 
 
 def _silent(lane: Lane) -> bool:
