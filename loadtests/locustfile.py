@@ -141,7 +141,7 @@ class Load:
             for waiting in runner.user_greenlets:
                 user = waiting.args[0]
                 if isinstance(user, GatewayUser):
-                    user.finish()
+                    user.stop()
 
     def _stopped(self, **_: Any) -> None:
         if self.worker is not None:

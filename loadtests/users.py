@@ -53,16 +53,16 @@ class GatewayUser(User):
             self.connection.close()
             self.connection = None
 
-    def finish(self) -> None:
-        """End after the running call, if one runs."""
-        if self._state == LOCUST_STATE_RUNNING:
-            self.stop()
-
     def stop(self, force: bool = False) -> bool:
-        """As locust's, but being asked a second time is no error."""
-        if not force and self._state == LOCUST_STATE_STOPPING:
-            return False
-        return bool(super().stop(force))
+        """As locust's, but a user between two calls ends by itself, as one in a call does, and may be asked twice.
+
+        locust kills a user that waits. Between two calls that takes a moment here, in which the next one may begin: it
+        would be killed with it, although it has been sent.
+        """
+        if force or self._state is None:
+            return bool(super().stop(force))
+        self._state = LOCUST_STATE_STOPPING
+        return False
 
     @task
     def one_call(self) -> None:
